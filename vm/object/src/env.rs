@@ -1,0 +1,53 @@
+//! What the outside offers to a program that is being linked.
+
+use std::sync::Arc;
+
+use backstop_btf::Btf;
+use backstop_model::{BuiltinKfunc, HostContext, Kfunc, kfuncs};
+
+/// What the outside offers to a program that is being linked: kfuncs, types for CO-RE, addresses, context structs.
+pub trait LinkEnv {
+    /// The kfunc of this name, if there is one.
+    fn kfunc(&self, name: &str) -> Option<Arc<Kfunc>>;
+
+    /// Types that CO-RE relocations are resolved against. The first that has a candidate for a type counts.
+    fn core_targets(&self) -> &[Arc<Btf>];
+
+    /// The number that an extern variable of `.ksyms` stands for, if there is one.
+    fn ksym(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
+    /// The host's struct that `SEC("host/NAME")` asks for.
+    fn host_context(&self, _name: &str) -> Option<Arc<HostContext>> {
+        None
+    }
+}
+
+/// The model's own kfuncs and types, and further types (such as a kernel's) before them.
+#[derive(Clone, Debug)]
+pub struct StandardEnv {
+    targets: Vec<Arc<Btf>>,
+}
+
+impl StandardEnv {
+    /// Built-in kfuncs and types, with `extra` types asked first.
+    ///
+    /// # Errors
+    /// Only if the library was built with damaged built-in types.
+    pub fn new(extra: impl IntoIterator<Item = Arc<Btf>>) -> Result<StandardEnv, kfuncs::BuiltinError> {
+        let mut targets: Vec<_> = extra.into_iter().collect();
+        targets.push(kfuncs::builtin_btf()?);
+        Ok(StandardEnv { targets })
+    }
+}
+
+impl LinkEnv for StandardEnv {
+    fn kfunc(&self, name: &str) -> Option<Arc<Kfunc>> {
+        kfuncs::builtin(BuiltinKfunc::by_name(name)?).ok()
+    }
+
+    fn core_targets(&self) -> &[Arc<Btf>] {
+        &self.targets
+    }
+}
