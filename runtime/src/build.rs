@@ -1,0 +1,126 @@
+//! One program, from its linked form to code that runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use backstop_abi::TailTarget;
+use backstop_ir::{Callee, Ir, Proven, lower};
+use backstop_isa::{Instr, decode};
+use backstop_model::{MapKind, Program as Linked};
+use backstop_verifier::{Options, Region, Verified, verify};
+
+use crate::backend::{Backend, BackendError, Native, compile, interpret, natives};
+use crate::context::ContextNeed;
+use crate::engine::{Engine, EngineKind};
+use crate::error::LoadError;
+use crate::linker::Linker;
+use crate::maps::MapRef;
+use crate::program::ProgramCode;
+use crate::record::CodeId;
+use crate::stack::NATIVE_RESERVE;
+use crate::stats::Counters;
+
+/// Native stack that programs reached by tail calls out of subprograms may add, in bytes: each of the 33 keeps its caller's frames.
+const TAIL_CALL_STACK: usize = backstop_abi::MAX_TAIL_CALLS as usize * 6 * 1024;
+
+/// Puts a linked program before the verifier, as the engine's configuration wants it judged.
+pub(crate) fn prove(engine: &Engine, name: &str, program: Linked) -> Result<Verified, LoadError> {
+    let config = engine.config();
+    let options = Options {
+        compat_linux: config.compat_linux,
+        unprivileged: config.unprivileged,
+        log_level: config.log_level,
+        ..Options::default()
+    };
+    let refused = |refusal| LoadError::Refused { program: name.to_owned(), refusal };
+    verify(Arc::new(program), &options).map_err(refused)
+}
+
+/// Lowers and compiles a proved program. `map` makes or finds the program's n-th map.
+pub(crate) fn build<H: 'static>(
+    linker: &Linker<H>,
+    verified: &Verified,
+    map: &mut dyn FnMut(usize) -> Result<MapRef, LoadError>,
+) -> Result<Arc<ProgramCode>, LoadError> {
+    let name = verified.program().name.as_str();
+    let ir = lower(verified).map_err(|source| LoadError::Lower { program: name.to_owned(), source })?;
+    let host = |index: u32| linker.host_kfunc(index).map(|k| Arc::clone(&k.body));
+    let natives = natives(&ir, &host).map_err(|e| failed(name, e))?;
+    let maps = (0..verified.program().maps.len()).map(map).collect::<Result<Vec<_>, _>>()?;
+    for array in maps.iter().filter(|m| m.spec().kind == MapKind::ProgArray) {
+        let map = || array.spec().name.clone();
+        array.claim(verified.program()).map_err(|reason| LoadError::MapValues { map: map(), index: 0, reason })?;
+    }
+    assemble(linker.engine(), verified, ir, &natives, maps).map_err(|e| failed(name, e))
+}
+
+fn assemble(
+    engine: &Engine,
+    verified: &Verified,
+    ir: Ir<Proven>,
+    natives: &[Native],
+    maps: Vec<MapRef>,
+) -> Result<Arc<ProgramCode>, BackendError> {
+    let interpreted = next_interpreted_id();
+    let backend = match engine.kind() {
+        EngineKind::Interpreter => interpret(&ir, natives, &maps, interpreted.to_word())?,
+        EngineKind::Jit => compile(&ir, natives, &maps)?,
+    };
+    let pins = ir.funcs().iter().any(|f| f.tail_calls);
+    let (entry, id, stack) = match &backend {
+        Backend::Interpreter(_) => (0, interpreted, 0),
+        #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+        Backend::Jit(image) => (image.entry(), image.id(), image.tables().native_stack as usize),
+    };
+    let per_cpu = |m: &MapRef| m.spec().kind.info().per_cpu;
+    let code = Arc::new(ProgramCode {
+        tail: TailTarget { entry },
+        engine: engine.clone(),
+        // A tail call may reach a program that needs a slot.
+        needs_cpu: pins || maps.iter().any(per_cpu) || ir.callees().iter().any(reads_cpu),
+        stack_need: NATIVE_RESERVE + stack + if pins { TAIL_CALL_STACK } else { 0 },
+        context_need: ContextNeed { own: context_len(verified), tail_calls: pins },
+        proof: *verified.stats(),
+        counters: Counters::default(),
+        ir,
+        backend,
+        maps,
+        id,
+        pins,
+    });
+    code.enlist();
+    Ok(code)
+}
+
+fn reads_cpu(callee: &Callee) -> bool {
+    matches!(callee, Callee::Helper(id) if crate::helpers::needs_cpu(*id))
+}
+
+fn failed(program: &str, error: BackendError) -> LoadError {
+    let program = program.to_owned();
+    match error {
+        BackendError::NotImplemented(what) => LoadError::NotImplemented { program, what },
+        BackendError::Compile(reason) => LoadError::Compile { program, reason },
+    }
+}
+
+/// Identities of interpreted code: generation 0, which the registry never gives.
+fn next_interpreted_id() -> CodeId {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    CodeId { index: NEXT.fetch_add(1, Ordering::Relaxed), generation: 0 }
+}
+
+/// Bytes of context that the program itself may touch.
+fn context_len(verified: &Verified) -> u32 {
+    let slots = &verified.program().slots;
+    let facts = verified.facts().slots.iter().enumerate();
+    let ends = facts.filter_map(|(slot, fact)| {
+        let Some(Region::Ctx { off, .. }) = fact.region else { return None };
+        let size = match decode(slots, slot) {
+            Ok(Instr::Load { size, .. } | Instr::Store { size, .. } | Instr::Atomic { size, .. }) => size.bytes(),
+            _ => 8,
+        };
+        Some(off.saturating_add(size))
+    });
+    ends.max().unwrap_or(0)
+}

@@ -1,0 +1,120 @@
+//! What an embedder chooses once, for all that an engine loads.
+
+use std::sync::Arc;
+
+/// Which engine runs programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EngineChoice {
+    /// The JIT where it exists and the system permits executable memory, else the interpreter.
+    #[default]
+    Auto,
+    /// The interpreter.
+    Interpreter,
+    /// The JIT; loading fails where it can't be had.
+    Jit,
+}
+
+/// Receives what programs print by `bpf_trace_printk`, a line a call, without a newline.
+pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Configuration of an [`crate::Engine`].
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) engine: EngineChoice,
+    pub(crate) compat_linux: bool,
+    pub(crate) unprivileged: bool,
+    pub(crate) statistics: bool,
+    pub(crate) cpus: u32,
+    pub(crate) map_memory: u64,
+    pub(crate) log_level: u8,
+    pub(crate) trace: Option<TraceSink>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::new()
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("engine", &self.engine)
+            .field("compat_linux", &self.compat_linux)
+            .field("unprivileged", &self.unprivileged)
+            .field("statistics", &self.statistics)
+            .field("cpus", &self.cpus)
+            .field("map_memory", &self.map_memory)
+            .field("log_level", &self.log_level)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The defaults: `Auto` engine, Backstop's own verdicts, privileged rules, no statistics, as many CPU slots as the machine
+    /// has processors, 1 GiB of map memory an engine, trace output dropped.
+    pub fn new() -> Config {
+        Config {
+            engine: EngineChoice::Auto,
+            compat_linux: false,
+            unprivileged: false,
+            statistics: false,
+            cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),
+            map_memory: 1 << 30,
+            log_level: 0,
+            trace: None,
+        }
+    }
+
+    /// Chooses the engine. One that was asked for by name never falls back to the other.
+    pub fn engine(mut self, choice: EngineChoice) -> Config {
+        self.engine = choice;
+        self
+    }
+
+    /// Decides as Linux does where Backstop's own rules are sharper or wider.
+    pub fn compat_linux(mut self, on: bool) -> Config {
+        self.compat_linux = on;
+        self
+    }
+
+    /// Refuses what Linux refuses to unprivileged users: pointer leaks among others.
+    pub fn unprivileged(mut self, on: bool) -> Config {
+        self.unprivileged = on;
+        self
+    }
+
+    /// Counts runs, throws and time per program. Free when off.
+    pub fn statistics(mut self, on: bool) -> Config {
+        self.statistics = on;
+        self
+    }
+
+    pub(crate) fn statistics_on(&self) -> bool {
+        self.statistics
+    }
+
+    /// How many CPU slots per-CPU maps have (at least 1): as many runs of programs that use such maps can be under way at once.
+    pub fn cpus(mut self, cpus: u32) -> Config {
+        self.cpus = cpus.max(1);
+        self
+    }
+
+    /// Bytes that all maps of this engine may take together.
+    pub fn map_memory(mut self, bytes: u64) -> Config {
+        self.map_memory = bytes;
+        self
+    }
+
+    /// Verifier log: 0 none, 1 the refusal's path, 2 each instruction with its state.
+    pub fn log_level(mut self, level: u8) -> Config {
+        self.log_level = level;
+        self
+    }
+
+    /// Where `bpf_trace_printk` goes.
+    pub fn trace(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Config {
+        self.trace = Some(Arc::new(sink));
+        self
+    }
+}

@@ -1,0 +1,226 @@
+//! Errors of the host API: enums with sources, never strings to parse.
+
+use std::path::PathBuf;
+
+use backstop_ir::LowerError;
+use backstop_object::{LinkError, ObjectError};
+use backstop_verifier::Refusal;
+
+use crate::call::HostError;
+pub use crate::maps::MapError;
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The JIT was asked for by name.
+    #[error("the JIT is not available: {reason}; choose the interpreter or `auto`")]
+    NoJit {
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// Why an object can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file can't be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The content is not an object that Backstop takes.
+    #[error("{name}: {source}")]
+    Object {
+        /// The file or the name given for the bytes.
+        name: String,
+        /// Section, offset and reason.
+        source: ObjectError,
+    },
+}
+
+/// Misuse of an opened object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectUseError {
+    /// No program of this name.
+    #[error("the object has no program `{name}`; it has {known}")]
+    NoProgram {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// No map of this name.
+    #[error("the object has no map `{name}`; it has {known}")]
+    NoMap {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// No global variable of this name.
+    #[error("the object has no global variable `{name}`; it has {known}")]
+    NoGlobal {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A value of another size.
+    #[error("global variable `{name}` has {expected} bytes, the value has {given}")]
+    GlobalSize {
+        /// The variable.
+        name: String,
+        /// Its size.
+        expected: usize,
+        /// The value's.
+        given: usize,
+    },
+    /// A map that does not fit in the other's place.
+    #[error("map `{name}` can't be replaced: {what} is {given}, the object wants {wanted}")]
+    MapMismatch {
+        /// The map.
+        name: String,
+        /// Which property.
+        what: &'static str,
+        /// The new map's.
+        given: String,
+        /// The object's.
+        wanted: String,
+    },
+    /// A map or program of another engine.
+    #[error("`{name}` belongs to another engine; make it with this one")]
+    OtherEngine {
+        /// What.
+        name: String,
+    },
+}
+
+/// Why an object or one of its programs was not loaded. Nothing of it stays behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Linking failed.
+    #[error("program `{program}`: {source}")]
+    Link {
+        /// The program.
+        program: String,
+        /// The reason, with its place.
+        source: Box<LinkError>,
+    },
+    /// The verifier refused it.
+    #[error("program `{program}` is refused: {refusal}")]
+    Refused {
+        /// The program.
+        program: String,
+        /// The whole judgement.
+        refusal: Box<Refusal>,
+    },
+    /// Proved, but no engine can run it yet.
+    #[error("program `{program}`: {source}")]
+    Lower {
+        /// The program.
+        program: String,
+        /// What has no implementation.
+        source: LowerError,
+    },
+    /// The engine can't compile it.
+    #[error("program `{program}`: {reason}")]
+    Compile {
+        /// The program.
+        program: String,
+        /// The engine's reason.
+        reason: String,
+    },
+    /// A helper that the verifier knows but no engine implements.
+    #[error("program `{program}` calls {what}, which this version can verify but not run")]
+    NotImplemented {
+        /// The program.
+        program: String,
+        /// The helper or kfunc.
+        what: String,
+    },
+    /// A map can't be made.
+    #[error("map `{map}`: {source}")]
+    Map {
+        /// The map.
+        map: String,
+        /// The reason.
+        source: MapError,
+    },
+    /// `.values` names something that is not there.
+    #[error("map `{map}`, index {index}: {reason}")]
+    MapValues {
+        /// The map.
+        map: String,
+        /// The slot.
+        index: u32,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No program of this name.
+    #[error(transparent)]
+    Object(#[from] ObjectUseError),
+}
+
+/// Why a run did not end by the program's own doing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The input does not suit the program's type.
+    #[error("program `{program}` ({kind}) can't run on this input: {reason}")]
+    Input {
+        /// The program.
+        program: String,
+        /// Its type.
+        kind: String,
+        /// What it wants.
+        reason: String,
+    },
+    /// The store was made for another engine.
+    #[error("the store belongs to another engine than program `{program}`; make it with `Store::new(&engine, ..)` of the same one")]
+    OtherEngine {
+        /// The program.
+        program: String,
+    },
+    /// Every CPU slot is leased.
+    #[error("all {slots} CPU slots are in use and program `{program}` needs one; raise `Config::cpus`")]
+    NoCpu {
+        /// The program.
+        program: String,
+        /// How many slots there are.
+        slots: u32,
+    },
+    /// The thread's stack is too short for the program's worst case.
+    #[error("the thread has {available} bytes of stack left and program `{program}` may need {needed}; run it on a larger stack")]
+    NativeStack {
+        /// The program.
+        program: String,
+        /// Bytes needed, the reserve for native functions included.
+        needed: usize,
+        /// Bytes left.
+        available: usize,
+    },
+    /// A host function returned an error.
+    #[error("a host function failed: {0}")]
+    Host(#[source] HostError),
+    /// The interpreter's stack is exhausted (tail calls out of nested subprograms).
+    #[error("program `{program}` exhausted the interpreter's stack")]
+    StackExhausted {
+        /// The program.
+        program: String,
+    },
+    /// The program did what its proof rules out: a defect of Backstop.
+    #[error("defect of Backstop in program `{program}`: {what}; please report it with the object")]
+    Defect {
+        /// The program.
+        program: String,
+        /// What was met.
+        what: &'static str,
+    },
+}

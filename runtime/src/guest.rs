@@ -1,0 +1,151 @@
+//! Rust types that guests and host share.
+
+#![allow(unsafe_code)]
+
+use backstop_btf::{BtfBuilder, Encoding, TypeId};
+
+/// A field of a shared struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestField {
+    /// Name in C.
+    pub name: &'static str,
+    /// Byte offset.
+    pub offset: usize,
+    /// Size in bytes.
+    pub size: usize,
+    /// Whether it is a signed integer.
+    pub signed: bool,
+    /// Whether programs may write it (as a context field).
+    pub writable: bool,
+}
+
+/// A `#[repr(C)]` struct that programs see as their context or through kfunc pointers. [`guest_struct!`](crate::guest_struct)
+/// declares one safely.
+///
+/// # Safety
+/// The type is `#[repr(C)]`, has no padding that must stay unseen, is valid for any bytes, and `FIELDS` describes its fields
+/// truly, in ascending order of offset and without overlap.
+pub unsafe trait GuestStruct: Copy + Send + 'static {
+    /// The struct's name in C.
+    const NAME: &'static str;
+    /// Its fields.
+    const FIELDS: &'static [GuestField];
+}
+
+/// An integer that may be a field of a [`GuestStruct`].
+///
+/// # Safety
+/// Valid for any bytes, no padding.
+pub unsafe trait GuestInt: Copy + Send + 'static {
+    /// Whether it is signed.
+    const SIGNED: bool;
+}
+
+macro_rules! guest_ints {
+    ($($ty:ty: $signed:literal),*) => { $(
+        // SAFETY: integers are valid for any bytes and have no padding.
+        unsafe impl GuestInt for $ty {
+            const SIGNED: bool = $signed;
+        }
+    )* };
+}
+
+guest_ints!(u8: false, u16: false, u32: false, u64: false, i8: true, i16: true, i32: true, i64: true);
+
+// SAFETY: an array of such is such.
+unsafe impl<T: GuestInt, const N: usize> GuestInt for [T; N] {
+    const SIGNED: bool = T::SIGNED;
+}
+
+/// Declares a `#[repr(C)]` struct of integers that guests and host share. Fields marked `mut` may be written by programs that get the
+/// struct as their context.
+///
+/// ```
+/// backstop::guest_struct! {
+///     /// What the filter sees of a request.
+///     pub struct Request {
+///         pub length: u32,
+///         pub mut verdict: u32,
+///     }
+/// }
+/// let request = Request { length: 5, verdict: 0 };
+/// assert_eq!(request.length, 5);
+/// ```
+#[macro_export]
+macro_rules! guest_struct {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident { $($fields:tt)* }
+    ) => {
+        $crate::guest_struct!(@fields [$(#[$meta])*] [$vis] $name [] [] $($fields)*);
+    };
+    (@fields [$($meta:tt)*] [$vis:vis] $name:ident [$($decl:tt)*] [$($info:tt)*]) => {
+        $($meta)*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        $vis struct $name { $($decl)* }
+
+        #[allow(unsafe_code)]
+        // SAFETY: repr(C), integers only (each field's type is checked to be a `GuestInt`), described by offset_of and size_of; padding,
+        // if any, lies outside every field and programs may not read it.
+        unsafe impl $crate::GuestStruct for $name {
+            const NAME: &'static str = stringify!($name);
+            const FIELDS: &'static [$crate::GuestField] = &$crate::guest_struct!(@info $name [] $($info)*);
+        }
+    };
+    (@fields $meta:tt $v:tt $name:ident [$($decl:tt)*] [$($info:tt)*]
+        $(#[$fmeta:meta])* $fvis:vis mut $field:ident : $ty:ty $(, $($rest:tt)*)?) => {
+        $crate::guest_struct!(@fields $meta $v $name
+            [$($decl)* $(#[$fmeta])* $fvis $field: $ty,] [$($info)* ($field, $ty, true)] $($($rest)*)?);
+    };
+    (@fields $meta:tt $v:tt $name:ident [$($decl:tt)*] [$($info:tt)*]
+        $(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty $(, $($rest:tt)*)?) => {
+        $crate::guest_struct!(@fields $meta $v $name
+            [$($decl)* $(#[$fmeta])* $fvis $field: $ty,] [$($info)* ($field, $ty, false)] $($($rest)*)?);
+    };
+    (@info $name:ident [$($done:tt)*]) => { [$($done)*] };
+    (@info $name:ident [$($done:tt)*] ($field:ident, $ty:ty, $writable:literal) $($rest:tt)*) => {
+        $crate::guest_struct!(@info $name [$($done)* $crate::GuestField {
+            name: stringify!($field),
+            offset: ::core::mem::offset_of!($name, $field),
+            size: ::core::mem::size_of::<$ty>(),
+            signed: <$ty as $crate::GuestInt>::SIGNED,
+            writable: $writable,
+        },] $($rest)*)
+    };
+}
+
+/// Adds the struct to a builder.
+pub(crate) fn describe<T: GuestStruct>(btf: &mut BtfBuilder) -> TypeId {
+    let mut members = Vec::with_capacity(T::FIELDS.len());
+    for field in T::FIELDS {
+        let ty = integer(btf, field.size.min(8) as u8, field.signed);
+        // Arrays and odd sizes are arrays of bytes.
+        let ty = if matches!(field.size, 1 | 2 | 4 | 8) {
+            ty
+        } else {
+            let byte = integer(btf, 1, false);
+            let index = integer(btf, 4, false);
+            btf.array(byte, index, field.size as u32)
+        };
+        members.push((field.name, ty, field.offset as u32 * 8));
+    }
+    btf.structure(T::NAME, size_of::<T>() as u32, &members)
+}
+
+/// Adds an integer type.
+pub(crate) fn integer(btf: &mut BtfBuilder, size: u8, signed: bool) -> TypeId {
+    let size = size.next_power_of_two().min(8);
+    let name = match (size, signed) {
+        (1, false) => "u8",
+        (2, false) => "u16",
+        (4, false) => "u32",
+        (_, false) => "u64",
+        (1, true) => "s8",
+        (2, true) => "s16",
+        (4, true) => "s32",
+        (_, true) => "s64",
+    };
+    let encoding = if signed { Encoding::Signed } else { Encoding::Unsigned };
+    btf.int(name, size, encoding)
+}

@@ -1,0 +1,225 @@
+//! Slots of a prog_array: programs that runs jump to, replaced while they run.
+//!
+//! A slot owns one count of its program. Compiled code loads a slot and jumps, without a count of its own: so whoever runs a program that can
+//! reach a tail call pins the epoch for the whole run, and a program that leaves its slot is given up only after all runs that were
+//! pinned then have ended.
+//!
+//! Programs keep their maps alive and slots keep programs alive. The cycle is broken as in Linux: the last host handle of a map clears its
+//! slots. Giving up a program may give up further maps and their programs; that is done in a loop, never by recursion.
+
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use backstop_abi::ProgArrayHead;
+use crossbeam::epoch;
+
+/// The slots. `T` is `#[repr(C)]` with a [`backstop_abi::TailTarget`] as its first field.
+pub(crate) struct Slots<T: Send + Sync + 'static> {
+    /// Addresses from [`Arc::into_raw`], or 0.
+    cells: Box<[AtomicU64]>,
+    owns: std::marker::PhantomData<Arc<T>>,
+}
+
+impl<T: Send + Sync + 'static> Slots<T> {
+    /// Empty slots; `None` if memory is short.
+    pub(crate) fn new(count: u32) -> Option<Slots<T>> {
+        let mut cells = Vec::new();
+        cells.try_reserve_exact(count as usize).ok()?;
+        cells.extend((0..count).map(|_| AtomicU64::new(0)));
+        Some(Slots { cells: cells.into_boxed_slice(), owns: std::marker::PhantomData })
+    }
+
+    /// Bytes that slots take.
+    pub(crate) fn bytes(count: u32) -> u64 {
+        u64::from(count) * size_of::<AtomicU64>() as u64
+    }
+
+    /// What compiled code reads. Valid as long as the slots.
+    pub(crate) fn head(&self) -> ProgArrayHead {
+        ProgArrayHead { len: self.cells.len() as u64, slots: self.cells.as_ptr() as u64 }
+    }
+
+    /// How many slots there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.cells.len() as u32
+    }
+
+    /// How many hold a program.
+    pub(crate) fn filled(&self) -> u32 {
+        self.cells.iter().filter(|c| c.load(Ordering::Relaxed) != 0).count() as u32
+    }
+
+    /// Fills or empties a slot. False if there is no such slot; `true` in the second place if it held a program.
+    pub(crate) fn set(&self, index: u32, program: Option<Arc<T>>) -> (bool, bool) {
+        let Some(cell) = self.cells.get(index as usize) else { return (false, false) };
+        let new = program.map_or(0, |p| Arc::into_raw(p) as u64);
+        let old = cell.swap(new, Ordering::AcqRel);
+        // SAFETY: R7: the swap took the slot's count over, and nobody else can take it again.
+        let old = unsafe { adopt::<T>(old) };
+        let held = old.is_some();
+        if let Some(old) = old {
+            let guard = epoch::pin();
+            guard.defer(move || give_up(old));
+            guard.flush();
+        }
+        (true, held)
+    }
+
+    /// The program in a slot. `guard` pins the caller: what it loads here outlives it.
+    pub(crate) fn get(&self, index: u32, _guard: &epoch::Guard) -> Option<Arc<T>> {
+        let address = self.cells.get(index as usize)?.load(Ordering::Acquire);
+        if address == 0 {
+            return None;
+        }
+        // SAFETY: R7: the slot held a count when it was loaded, and its release is deferred beyond the caller's pin.
+        unsafe {
+            Arc::increment_strong_count(address as *const T);
+            adopt(address)
+        }
+    }
+
+    /// Empties all slots.
+    pub(crate) fn clear(&self) {
+        for index in 0..self.count() {
+            self.set(index, None);
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Slots<T> {
+    fn drop(&mut self) {
+        for cell in &mut self.cells {
+            // SAFETY: R7: nobody else sees the slots any more, so their counts are ours; no run can load them: a run that could
+            // keeps its maps alive.
+            if let Some(program) = unsafe { adopt::<T>(std::mem::take(cell.get_mut())) } {
+                give_up(program);
+            }
+        }
+    }
+}
+
+/// Takes over a count that a slot held.
+///
+/// # Safety
+/// `address` is 0 or came from `Arc::<T>::into_raw`, and its count belongs to the caller.
+unsafe fn adopt<T>(address: u64) -> Option<Arc<T>> {
+    // SAFETY: the caller's promise.
+    (address != 0).then(|| unsafe { Arc::from_raw(address as *const T) })
+}
+
+thread_local! {
+    /// Programs that this thread is giving up, while it does.
+    static LEAVING: RefCell<Option<Vec<Arc<dyn Any + Send + Sync>>>> = const { RefCell::new(None) };
+}
+
+/// Drops a program. One that is given up while another is dropped waits its turn, so that chains of any length need no stack.
+fn give_up<T: Send + Sync + 'static>(program: Arc<T>) {
+    let mut next: Option<Arc<dyn Any + Send + Sync>> = Some(program);
+    let nested = LEAVING.try_with(|leaving| match &mut *leaving.borrow_mut() {
+        Some(waiting) => {
+            waiting.extend(next.take());
+            true
+        }
+        none => {
+            *none = Some(Vec::new());
+            false
+        }
+    });
+    if nested != Ok(false) {
+        // Queued; or the thread is ending and has no queue: then the drop of `next` is all there is to do.
+        return;
+    }
+    while let Some(program) = next.take() {
+        drop(program);
+        next = LEAVING.with(|leaving| leaving.borrow_mut().as_mut().and_then(Vec::pop));
+    }
+    LEAVING.with(|leaving| *leaving.borrow_mut() = None);
+}
+
+#[cfg(test)]
+mod tests {
+    use backstop_abi::TailTarget;
+
+    use super::*;
+
+    #[repr(C)]
+    struct Code {
+        tail: TailTarget,
+        next: Option<Slots<Code>>,
+        alive: Arc<()>,
+    }
+
+    impl Code {
+        fn new(entry: u64, next: Option<Slots<Code>>) -> Arc<Code> {
+            Code::counted(entry, next, &Arc::new(()))
+        }
+
+        fn counted(entry: u64, next: Option<Slots<Code>>, alive: &Arc<()>) -> Arc<Code> {
+            Arc::new(Code { tail: TailTarget { entry }, next, alive: Arc::clone(alive) })
+        }
+    }
+
+    #[test]
+    fn slots_hold_replace_and_release_programs() {
+        let slots = Slots::<Code>::new(2).expect("memory");
+        assert_eq!(slots.set(0, Some(Code::new(7, None))), (true, false));
+        assert_eq!(slots.set(2, None), (false, false));
+        let head = slots.head();
+        assert_eq!((head.len, slots.filled()), (2, 1));
+        let pinned = epoch::pin();
+        let got = slots.get(0, &pinned).expect("a program");
+        assert_eq!(got.tail.entry, 7);
+        assert!(got.next.is_none() && Arc::strong_count(&got.alive) == 1);
+        assert_eq!(slots.set(0, Some(Code::new(8, None))), (true, true));
+        // The replaced program outlives whoever was pinned.
+        drop(pinned);
+        assert_eq!(got.tail.entry, 7);
+        let pinned = epoch::pin();
+        assert_eq!(slots.get(0, &pinned).map(|p| p.tail.entry), Some(8));
+        assert!(slots.get(1, &pinned).is_none());
+        slots.clear();
+        assert_eq!(slots.filled(), 0);
+    }
+
+    #[test]
+    fn a_long_chain_of_programs_goes_without_recursion() {
+        let alive = Arc::new(());
+        let mut last = Code::counted(0, None, &alive);
+        for n in 1..200_000 {
+            let slots = Slots::<Code>::new(1).expect("memory");
+            slots.set(0, Some(last));
+            last = Code::counted(n, Some(slots), &alive);
+        }
+        let first = Slots::<Code>::new(1).expect("memory");
+        first.set(0, Some(last));
+        let small = std::thread::Builder::new().stack_size(64 * 1024);
+        small.spawn(move || drop(first)).expect("a thread").join().expect("no overflow");
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[test]
+    fn threads_replace_while_others_look() {
+        let slots = Slots::<Code>::new(1).expect("memory");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 1..5_000u64 {
+                    slots.set(0, (n % 3 != 0).then(|| Code::new(n, None)));
+                }
+            });
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        let pinned = epoch::pin();
+                        if let Some(code) = slots.get(0, &pinned) {
+                            assert_ne!(code.tail.entry, 0);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,221 @@
+//! From a code address to its program: a direct table over the arena.
+//!
+//! One 8-byte entry a granule holds (generation, descriptor + 1). A lookup is two loads, a store of nothing: wait-free, without allocation
+//! or pinning, and may run in a signal handler. Descriptors are type-stable: memory of one is only ever reused as another, and its
+//! generation tells a reader whether what it read belongs together. Both tables are reserved once and never unmapped.
+
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use parking_lot::Mutex;
+
+use super::arena::{ARENA_BYTES, GRANULE};
+use crate::record::CodeId;
+
+const GRANULES: usize = ARENA_BYTES / GRANULE;
+
+/// What the unwinder needs of an image, read and written as atomics.
+#[repr(C, align(64))]
+pub(crate) struct Descriptor {
+    /// Odd while it is being changed.
+    generation: AtomicU32,
+    /// Boundary: bytes from the frame pointer down to the lowest saved register; 0 if main is no boundary.
+    sp_below_rbp: AtomicU32,
+    /// Address of the image's first byte.
+    base: AtomicU64,
+    /// Address after main's last byte: main lies first.
+    main_end: AtomicU64,
+    /// Address of the exception callback.
+    callback: AtomicU64,
+}
+
+/// What a lookup finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Names the image among all that ever lived.
+    pub(crate) id: CodeId,
+    /// Address of the image's first byte.
+    pub(crate) base: usize,
+    /// Whether the address lies in the main function.
+    pub(crate) in_main: bool,
+    /// See [`Boundary`].
+    pub(crate) boundary: Option<Boundary>,
+}
+
+/// A main function that catches throws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Boundary {
+    /// Bytes from the frame pointer down to the lowest saved register.
+    pub(crate) sp_below_rbp: u32,
+    /// Address of the exception callback.
+    pub(crate) callback: usize,
+}
+
+/// The tables.
+pub(crate) struct Registry {
+    base: usize,
+    entries: &'static [AtomicU64],
+    descriptors: &'static [Descriptor],
+    vacant: Mutex<Vacant>,
+}
+
+/// Descriptors that are free: given back ones, then never used ones.
+struct Vacant {
+    returned: Vec<u32>,
+    fresh: u32,
+}
+
+/// An image's place in the registry. Dropping it makes its addresses unknown.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    id: CodeId,
+    first: usize,
+    count: usize,
+}
+
+impl Registry {
+    pub(crate) fn reserve(base: usize) -> Option<Registry> {
+        Some(Registry {
+            base,
+            entries: reserve_zeroed::<AtomicU64>(GRANULES)?,
+            descriptors: reserve_zeroed::<Descriptor>(GRANULES)?,
+            vacant: Mutex::new(Vacant { returned: Vec::new(), fresh: 0 }),
+        })
+    }
+
+    /// Makes the image at `address` known. `None` if it lies outside the arena or no descriptor is left.
+    pub(crate) fn register(
+        &self,
+        address: usize,
+        len: usize,
+        main_len: usize,
+        boundary: Option<Boundary>,
+    ) -> Option<Registration> {
+        let first = address.checked_sub(self.base)? / GRANULE;
+        let count = len.div_ceil(GRANULE);
+        let entries = self.entries.get(first..first.checked_add(count)?)?;
+        let index = {
+            let mut vacant = self.vacant.lock();
+            match vacant.returned.pop() {
+                Some(index) => index,
+                None => {
+                    let index = vacant.fresh;
+                    vacant.fresh = index.checked_add(1)?;
+                    index
+                }
+            }
+        };
+        let descriptor = self.descriptors.get(index as usize)?;
+        let odd = descriptor.generation.load(Ordering::Relaxed).wrapping_add(1);
+        descriptor.generation.store(odd, Ordering::Relaxed);
+        fence(Ordering::Release);
+        descriptor.sp_below_rbp.store(boundary.map_or(0, |b| b.sp_below_rbp), Ordering::Relaxed);
+        descriptor.callback.store(boundary.map_or(0, |b| b.callback as u64), Ordering::Relaxed);
+        descriptor.base.store(address as u64, Ordering::Relaxed);
+        descriptor.main_end.store((address + main_len) as u64, Ordering::Relaxed);
+        let generation = odd.wrapping_add(1);
+        descriptor.generation.store(generation, Ordering::Release);
+        let entry = u64::from(generation) << 32 | u64::from(index + 1);
+        for cell in entries {
+            cell.store(entry, Ordering::Release);
+        }
+        Some(Registration { id: CodeId { index, generation }, first, count })
+    }
+
+    /// The image that an address lies in. Use a return address minus one: a call can be a function's last instruction.
+    #[inline]
+    pub(crate) fn lookup(&self, address: usize) -> Option<Found> {
+        let granule = address.wrapping_sub(self.base) / GRANULE;
+        let entry = self.entries.get(granule)?.load(Ordering::Acquire);
+        let index = (entry as u32).checked_sub(1)?;
+        let generation = (entry >> 32) as u32;
+        let descriptor = self.descriptors.get(index as usize)?;
+        let base = descriptor.base.load(Ordering::Relaxed) as usize;
+        let main_end = descriptor.main_end.load(Ordering::Relaxed) as usize;
+        let sp_below_rbp = descriptor.sp_below_rbp.load(Ordering::Relaxed);
+        let callback = descriptor.callback.load(Ordering::Relaxed) as usize;
+        fence(Ordering::Acquire);
+        if descriptor.generation.load(Ordering::Relaxed) != generation {
+            return None;
+        }
+        let boundary = (sp_below_rbp != 0).then_some(Boundary { sp_below_rbp, callback });
+        Some(Found { id: CodeId { index, generation }, base, in_main: address < main_end, boundary })
+    }
+
+    fn unregister(&self, registration: &Registration) {
+        if let Some(entries) = self.entries.get(registration.first..registration.first + registration.count) {
+            for cell in entries {
+                cell.store(0, Ordering::Release);
+            }
+        }
+        if let Some(descriptor) = self.descriptors.get(registration.id.index as usize) {
+            let generation = descriptor.generation.load(Ordering::Relaxed);
+            descriptor.generation.store(generation.wrapping_add(2), Ordering::Release);
+        }
+        self.vacant.lock().returned.push(registration.id.index);
+    }
+}
+
+impl Registration {
+    /// The image's identity.
+    pub(crate) fn id(&self) -> CodeId {
+        self.id
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Ok(arena) = super::arena::Arena::get() {
+            arena.registry().unregister(self);
+        }
+    }
+}
+
+/// Types that are valid when all their bytes are zero and that need no drop.
+trait Zeroed {}
+impl Zeroed for AtomicU64 {}
+impl Zeroed for Descriptor {}
+
+fn reserve_zeroed<T: Zeroed>(count: usize) -> Option<&'static [T]> {
+    let bytes = count.checked_mul(size_of::<T>())?;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a fresh anonymous mapping at an address of the system's choice.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if at == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: page-aligned, `bytes` long, zeroed, never unmapped; `Zeroed` types are valid as zeros.
+    Some(unsafe { std::slice::from_raw_parts(at.cast::<T>(), count) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arena::Arena;
+    use super::*;
+
+    #[test]
+    fn addresses_lead_to_their_image_until_it_goes() {
+        let arena = Arena::get().expect("an arena");
+        let range = arena.publish(&[0xc3; 300]).expect("room");
+        let at = range.address();
+        let boundary = Boundary { sp_below_rbp: 48, callback: at + 200 };
+        let registration = arena.registry().register(at, range.len(), 100, Some(boundary)).expect("a descriptor");
+        let found = arena.registry().lookup(at + 99).expect("known");
+        assert_eq!(found, Found { id: registration.id(), base: at, in_main: true, boundary: Some(boundary) });
+        assert!(!arena.registry().lookup(at + 100).expect("known").in_main);
+        let id = registration.id();
+        drop(registration);
+        assert_eq!(arena.registry().lookup(at), None);
+        let again = arena.registry().register(at, range.len(), 100, None).expect("a descriptor");
+        assert_ne!(again.id(), id);
+    }
+
+    #[test]
+    fn addresses_outside_the_arena_are_nobodys() {
+        let arena = Arena::get().expect("an arena");
+        for address in [0, 1, usize::MAX, Arena::get as *const () as usize] {
+            assert_eq!(arena.registry().lookup(address), None);
+        }
+    }
+}

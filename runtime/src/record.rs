@@ -1,0 +1,102 @@
+//! The record of one run: what native code, helpers and the host share while a program runs.
+//!
+//! A record lives on the host's stack for exactly one run; nested runs have their own. Compiled code sees only its first field.
+
+use std::any::Any;
+
+use backstop_abi::RunCtx;
+
+use crate::call::HostError;
+use crate::engine::Engine;
+
+/// Frames that a throw can pass: the verifier admits no more in one program.
+pub(crate) const MAX_WALK: usize = backstop_abi::MAX_FRAMES;
+
+/// Names a loaded program's code among all that ever lived in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct CodeId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl CodeId {
+    /// As one word, for engines that carry it for us.
+    pub(crate) fn to_word(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// Back from [`CodeId::to_word`].
+    pub(crate) fn from_word(word: u64) -> CodeId {
+        CodeId { index: word as u32, generation: (word >> 32) as u32 }
+    }
+}
+
+/// A frame that a throw passed: which code, and the operation that called (or threw) there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WalkedFrame {
+    pub(crate) code: CodeId,
+    /// Native: offset of the return address in the image. Interpreter: the operation's id.
+    pub(crate) place: u32,
+}
+
+/// A throw that the outermost boundary caught.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caught {
+    pub(crate) cookie: u64,
+    pub(crate) frames: [WalkedFrame; MAX_WALK],
+    pub(crate) depth: u8,
+}
+
+/// Why a run ends other than by returning or throwing.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// A host function failed.
+    Host(HostError),
+    /// A host function panicked: resumed in the caller of `run`.
+    Panic(Box<dyn Any + Send>),
+}
+
+/// `RunCtx::pending` while an [`End`] waits in [`RunRecord::end`].
+pub(crate) const PENDING_END: u64 = 1;
+
+/// One run.
+#[repr(C)]
+pub(crate) struct RunRecord<'run> {
+    /// What compiled code sees. Must stay the first field: compiled code's context pointer is cast back to the record.
+    pub(crate) ctx: RunCtx,
+    /// The engine that runs.
+    pub(crate) engine: &'run Engine,
+    /// The store's data (`H` of `Store<H>`), erased; the linker that made the called functions fixes the type.
+    pub(crate) host_data: *mut (),
+    /// CPU slot that per-CPU maps use; `u32::MAX` if the program uses none.
+    pub(crate) cpu: u32,
+    /// Address of the program's context, for legacy packet loads.
+    pub(crate) context: u64,
+    /// Packet bytes, for legacy packet loads and packet helpers: address and length.
+    pub(crate) packet: (u64, u64),
+    /// The throw that the outermost boundary caught.
+    pub(crate) caught: Option<Caught>,
+    /// The end that waits to be carried to the run's start.
+    pub(crate) end: Option<End>,
+}
+
+impl RunRecord<'_> {
+    /// Notes a throw at the boundary that catches it. Only the outermost one makes the run's result a throw.
+    pub(crate) fn caught(&mut self, cookie: u64, outermost: bool, frames: &[WalkedFrame]) {
+        if !outermost {
+            return;
+        }
+        let mut kept = [WalkedFrame::default(); MAX_WALK];
+        let depth = frames.len().min(MAX_WALK);
+        kept[..depth].copy_from_slice(&frames[..depth]);
+        self.caught = Some(Caught { cookie, frames: kept, depth: depth as u8 });
+    }
+
+    /// Leaves an end to be raised as soon as the native call returns. The first one stays.
+    pub(crate) fn set_end(&mut self, end: End) {
+        if self.end.is_none() {
+            self.end = Some(end);
+        }
+        self.ctx.pending = PENDING_END;
+    }
+}

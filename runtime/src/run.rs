@@ -1,0 +1,172 @@
+//! One run, from the host's call to its result.
+
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+
+use backstop_abi::RunCtx;
+use backstop_interp::Halt;
+use crossbeam::epoch;
+
+use crate::backend::Backend;
+use crate::context::{Input, prepare};
+use crate::cpu::CpuLease;
+use crate::engine::Engine;
+use crate::error::RunError;
+use crate::exit::{Backtrace, Exit};
+use crate::program::ProgramCode;
+use crate::record::{End, RunRecord};
+use crate::stack::remaining;
+use crate::stats::Counters;
+use crate::store::Scratch;
+
+/// What a run reaches besides its arguments.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Surroundings {
+    /// Address of the context.
+    pub(crate) context: u64,
+    /// Packet: address and length.
+    pub(crate) packet: (u64, u64),
+}
+
+/// Runs a program on an input.
+pub(crate) fn run_code(
+    code: &Arc<ProgramCode>,
+    engine: &Engine,
+    host_data: *mut (),
+    scratch: &mut Scratch,
+    mut input: Input<'_>,
+) -> Result<Exit, RunError> {
+    let prepared = prepare(code.kind(), &mut input, code.context_need).map_err(|reason| RunError::Input {
+        program: code.name().to_owned(),
+        kind: format!("{:?}", code.kind().ty),
+        reason,
+    })?;
+    let (args, surroundings) = (prepared.args(), prepared.surroundings());
+    let exit = run_with(code, engine, host_data, scratch, args, surroundings);
+    prepared.finish();
+    exit.map(|exit| narrow(code, exit))
+}
+
+/// Linux's program types have a 32-bit result.
+fn narrow(code: &ProgramCode, exit: Exit) -> Exit {
+    if matches!(code.kind().ty, backstop_model::ProgType::RawMem | backstop_model::ProgType::Host) {
+        return exit;
+    }
+    match exit {
+        Exit::Returned(value) => Exit::Returned(u64::from(value as u32)),
+        Exit::Thrown { cookie, value, backtrace } => Exit::Thrown { cookie, value: u64::from(value as u32), backtrace },
+    }
+}
+
+/// Runs a program whose context is the host struct at `args[0]`.
+#[inline]
+pub(crate) fn run_at(
+    code: &Arc<ProgramCode>,
+    engine: &Engine,
+    host_data: *mut (),
+    scratch: &mut Scratch,
+    args: [u64; 2],
+) -> Result<Exit, RunError> {
+    run_with(code, engine, host_data, scratch, args, Surroundings { context: args[0], packet: (0, 0) })
+}
+
+#[inline]
+fn run_with(
+    code: &Arc<ProgramCode>,
+    engine: &Engine,
+    host_data: *mut (),
+    scratch: &mut Scratch,
+    args: [u64; 2],
+    surroundings: Surroundings,
+) -> Result<Exit, RunError> {
+    if !code.engine.same(engine) {
+        return Err(RunError::OtherEngine { program: code.name().to_owned() });
+    }
+    let available = remaining();
+    if available < code.stack_need {
+        return Err(RunError::NativeStack { program: code.name().to_owned(), needed: code.stack_need, available });
+    }
+    let lease = lease(code, engine, scratch)?;
+    let _pin = code.pins.then(epoch::pin);
+    let mut record = RunRecord {
+        ctx: context_of_run(),
+        engine,
+        host_data,
+        cpu: lease.as_ref().map_or(u32::MAX, CpuLease::index),
+        context: surroundings.context,
+        packet: surroundings.packet,
+        caught: None,
+        end: None,
+    };
+    let started = Counters::start(engine.config().statistics_on());
+    let value = dispatch(code, args, &mut record, scratch);
+    code.counters.finish(started, record.caught.is_some());
+    drop(lease);
+    finish(code, value, record)
+}
+
+fn lease<'e>(code: &ProgramCode, engine: &'e Engine, scratch: &mut Scratch) -> Result<Option<CpuLease<'e>>, RunError> {
+    if !code.needs_cpu {
+        return Ok(None);
+    }
+    let lease = engine.cpus().lease(scratch.cpu_hint);
+    match lease {
+        Some(lease) => {
+            scratch.cpu_hint = lease.index();
+            Ok(Some(lease))
+        }
+        None => Err(RunError::NoCpu { program: code.name().to_owned(), slots: engine.cpus().count() }),
+    }
+}
+
+#[inline]
+fn dispatch(code: &Arc<ProgramCode>, args: [u64; 2], record: &mut RunRecord<'_>, scratch: &mut Scratch) -> Result<u64, Halt> {
+    match &code.backend {
+        Backend::Interpreter(interpreted) => crate::services::interpret(interpreted, args, record, scratch),
+        #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+        Backend::Jit(image) => {
+            let ctx: *mut RunCtx = std::ptr::from_mut(record).cast();
+            // SAFETY: the image is live (the caller borrows its program), its program was proved for arguments of this kind, and
+            // the record is this run's alone.
+            Ok(unsafe { crate::native::trampoline::enter(args[0], args[1], image.entry(), ctx) })
+        }
+    }
+}
+
+#[inline]
+fn finish(code: &ProgramCode, value: Result<u64, Halt>, record: RunRecord<'_>) -> Result<Exit, RunError> {
+    match record.end {
+        Some(End::Host(error)) => return Err(RunError::Host(error)),
+        Some(End::Panic(panic)) => std::panic::resume_unwind(panic),
+        None => {}
+    }
+    let program = || code.name().to_owned();
+    let value = value.map_err(|halt| match halt {
+        Halt::Stack => RunError::StackExhausted { program: program() },
+        Halt::Defect(what) => RunError::Defect { program: program(), what },
+    })?;
+    Ok(match record.caught {
+        None => Exit::Returned(value),
+        Some(caught) => Exit::Thrown { cookie: caught.cookie, value, backtrace: Backtrace { caught } },
+    })
+}
+
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[inline]
+fn context_of_run() -> RunCtx {
+    RunCtx {
+        pending: 0,
+        tail_calls: 0,
+        catch_sp: 0,
+        throw: crate::native::trampoline::throw as *const () as u64,
+        raise: crate::native::trampoline::raise as *const () as u64,
+        host: 0,
+        legacy_load: crate::helpers::legacy_load_native as *const () as u64,
+    }
+}
+
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
+fn context_of_run() -> RunCtx {
+    RunCtx { pending: 0, tail_calls: 0, catch_sp: 0, throw: 0, raise: 0, host: 0, legacy_load: 0 }
+}

@@ -1,0 +1,11 @@
+//! What must hold before an instruction may run.
+
+mod args;
+mod lock;
+mod mem;
+mod region;
+mod stack_access;
+mod stack_range;
+
+pub(crate) use args::CallMeta;
+pub(crate) use mem::{Access, Value};

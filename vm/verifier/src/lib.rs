@@ -1,0 +1,60 @@
+//! The proof: what an eBPF program must satisfy before it may run.
+//!
+//! [`verify`] follows every path of a program through an abstract state and either makes a [`Verified`], which only it can
+//! make, or says why not in a [`Refusal`]. It decides as Linux 6.18's verifier does, because programs are written against
+//! that one; where it is meant to differ, docs/linux-differences.md says so.
+//!
+//! Four jobs in four places: `transfer` says what an instruction does to the state, `check` what must hold before it,
+//! `reason` (with `refusal` and `render`) why it failed, and `collect` gathers the [`Facts`] that the engines may rely on.
+#![forbid(unsafe_code)]
+
+mod cfg;
+mod check;
+mod code;
+mod collect;
+mod depth;
+pub mod domain;
+mod env;
+mod equal;
+mod explore;
+mod facts;
+mod global;
+mod graph;
+mod kept;
+mod liveness;
+mod log;
+mod options;
+mod outcome;
+mod precision;
+mod prune;
+mod reason;
+mod refusal;
+mod resolve;
+mod state;
+mod subprogs;
+mod transfer;
+mod world;
+
+use std::sync::Arc;
+
+use backstop_model::Program;
+
+pub use facts::{CallFact, Facts, Region, SlotFact, Stats, Subprogram, Verified};
+pub use options::{Limits, Options};
+pub use reason::{Category, Reason};
+pub use refusal::{PathStep, Refusal};
+
+/// Proves a program safe.
+///
+/// # Errors
+/// The first reason found, in the order in which Linux judges, with the place and the path that led there.
+pub fn verify(program: Arc<Program>, options: &Options) -> Result<Verified, Box<Refusal>> {
+    let mut verifier = env::Verifier::new(&program, options);
+    match verifier.prove() {
+        Ok(depth) => {
+            let (facts, stats) = verifier.facts(depth);
+            Ok(Verified { facts, stats, program: program.clone() })
+        }
+        Err(reason) => Err(Box::new(verifier.refusal(*reason))),
+    }
+}

@@ -1,0 +1,34 @@
+//! What a proof is asked for.
+
+/// Limits of a proof.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Instructions processed over all paths.
+    pub insns: u64,
+    /// Branches waiting to be walked.
+    pub jumps: usize,
+    /// Slots of a program.
+    pub program: usize,
+    /// Bytes of log kept.
+    pub log_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { insns: 1_000_000, jumps: 8192, program: 1_000_000, log_bytes: 16 << 20 }
+    }
+}
+
+/// Options of [`crate::verify`].
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Decide as Linux 6.18 does, even where Backstop could prove more. The rules that close holes of the kernel
+    /// (docs/linux-differences.md) hold all the same.
+    pub compat_linux: bool,
+    /// The rules for programs without privileges: no pointer may leak, nothing uninitialised be read.
+    pub unprivileged: bool,
+    /// 0: no log; 1: the walked instructions; 2: each instruction with its state.
+    pub log_level: u8,
+    /// Limits.
+    pub limits: Limits,
+}

@@ -1,0 +1,446 @@
+//! Precision: a decision that rests on a scalar's value makes that value, and all it was computed from, part of what pruning
+//! compares. The walk goes back along the path just taken, instruction by instruction, and marks kept states on its way.
+
+use backstop_isa::{AtomicOp, Instr, Operand, Reg};
+
+use crate::code::CallClass;
+use crate::env::Verifier;
+use crate::reason::Check;
+use crate::state::{HistEntry, Linked, MAX_FRAMES, State};
+
+/// Registers and stack slots whose values are wanted, by frame.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    frame: usize,
+    regs: [u16; MAX_FRAMES],
+    slots: [u64; MAX_FRAMES],
+}
+
+/// The walk back met something that it does not understand: everything becomes precise.
+struct Lost;
+
+const ARGS: u16 = 0b11_1110;
+
+impl Wanted {
+    pub fn new(frame: usize) -> Wanted {
+        Wanted { frame: frame.min(MAX_FRAMES - 1), ..Wanted::default() }
+    }
+
+    pub fn add_reg(&mut self, frame: usize, reg: usize) {
+        if let Some(m) = self.regs.get_mut(frame) {
+            *m |= 1 << reg;
+        }
+    }
+
+    pub fn add_slot(&mut self, frame: usize, slot: usize) {
+        if let Some(m) = self.slots.get_mut(frame) {
+            *m |= 1 << (slot & 63);
+        }
+    }
+
+    fn empty(&self) -> bool {
+        self.regs.iter().all(|m| *m == 0) && self.slots.iter().all(|m| *m == 0)
+    }
+
+    fn only_arguments(&self) -> bool {
+        self.slots.iter().all(|m| *m == 0) && self.regs.iter().enumerate().all(|(n, m)| m & !ARGS == 0 && (n == 0 || *m == 0))
+    }
+
+    fn mask(&self) -> u16 {
+        self.regs[self.frame]
+    }
+
+    fn has(&self, r: Reg) -> bool {
+        self.mask() & (1 << r.index()) != 0
+    }
+
+    fn set(&mut self, r: Reg) {
+        if r != Reg::R10 {
+            self.add_reg(self.frame, r.index());
+        }
+    }
+
+    fn clear(&mut self, r: Reg) {
+        self.regs[self.frame] &= !(1 << r.index());
+    }
+
+    fn has_slot(&self, frame: u8, slot: u8) -> bool {
+        self.slots.get(usize::from(frame)).is_some_and(|m| m & (1 << (slot & 63)) != 0)
+    }
+
+    fn clear_slot(&mut self, frame: u8, slot: u8) {
+        if let Some(m) = self.slots.get_mut(usize::from(frame)) {
+            *m &= !(1 << (slot & 63));
+        }
+    }
+
+    fn enter(&mut self) -> Result<(), Lost> {
+        if self.frame + 1 >= MAX_FRAMES {
+            return Err(Lost);
+        }
+        self.frame += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Lost> {
+        self.frame = self.frame.checked_sub(1).ok_or(Lost)?;
+        Ok(())
+    }
+
+    fn has_linked(&self, l: &Linked) -> bool {
+        let frame = usize::from(l.frame);
+        if l.is_reg {
+            self.regs.get(frame).is_some_and(|m| m & (1 << l.index) != 0)
+        } else {
+            self.has_slot(l.frame, l.index)
+        }
+    }
+
+    /// If one of several registers that were refined together is wanted, all are.
+    fn sync_linked(&mut self, hist: Option<&HistEntry>) {
+        let Some(set) = hist.and_then(|h| h.linked.as_deref()) else { return };
+        if !set.as_slice().iter().any(|l| self.has_linked(l)) {
+            return;
+        }
+        for l in set.as_slice() {
+            if l.is_reg {
+                self.add_reg(usize::from(l.frame), usize::from(l.index));
+            } else {
+                self.add_slot(usize::from(l.frame), usize::from(l.index));
+            }
+        }
+    }
+}
+
+/// The state that a walk back is in: the current one, a kept one, or a back edge of a loop.
+#[derive(Clone, Copy)]
+struct Span {
+    first: u32,
+    last: u32,
+    parent: Option<u32>,
+}
+
+impl Verifier<'_> {
+    /// The value of a register of the running frame decides something.
+    pub fn mark_precise(&mut self, r: Reg) -> Check {
+        if self.capable() && self.reg(r).is_scalar() {
+            let mut wanted = Wanted::new(self.cur.top());
+            wanted.set(r);
+            let start = std::mem::take(&mut self.cur.history);
+            self.walk_back(&start, self.span_of_current(), wanted);
+            self.cur.history = start;
+        }
+        Ok(())
+    }
+
+    /// The value in a stack slot decides something.
+    pub fn mark_slot_precise(&mut self, frame: usize, slot: usize) {
+        if self.capable() {
+            let mut wanted = Wanted::new(self.cur.top());
+            wanted.add_slot(frame, slot);
+            let start = std::mem::take(&mut self.cur.history);
+            self.walk_back(&start, self.span_of_current(), wanted);
+            self.cur.history = start;
+        }
+    }
+
+    fn span_of_current(&self) -> Span {
+        Span { first: self.cur.first_insn, last: self.cur.insn, parent: self.cur.parent }
+    }
+
+    /// The current path goes on as a kept one did: what was precise there is precise here. True if that marked anything.
+    pub fn propagate_precision(&mut self, old: u32) -> bool {
+        let Some(wanted) = self.precise_in(old) else { return false };
+        let start = std::mem::take(&mut self.cur.history);
+        let changed = self.walk_back(&start, self.span_of_current(), wanted);
+        self.cur.history = start;
+        changed
+    }
+
+    /// As [`Verifier::propagate_precision`], for a path that was put aside.
+    pub fn propagate_precision_to(&mut self, old: u32, state: &State) -> bool {
+        let Some(wanted) = self.precise_in(old) else { return false };
+        let span = Span { first: state.first_insn, last: state.insn, parent: state.parent };
+        self.walk_back(&state.history, span, wanted)
+    }
+
+    fn precise_in(&self, old: u32) -> Option<Wanted> {
+        let old = &self.kept.get(old)?.state;
+        let mut wanted = Wanted::new(old.top());
+        for (n, frame) in old.frames.iter().enumerate() {
+            for (i, r) in frame.regs.iter().enumerate() {
+                if r.precise && r.is_scalar() {
+                    wanted.add_reg(n, i);
+                }
+            }
+            for (i, s) in frame.stack.iter().enumerate() {
+                if s.is_spilled_scalar() && s.spilled().precise {
+                    wanted.add_slot(n, i);
+                }
+            }
+        }
+        (!wanted.empty()).then_some(wanted)
+    }
+
+    /// Walks back from a state. Marks kept states; true if any mark is new.
+    fn walk_back(&mut self, history: &[HistEntry], span: Span, mut wanted: Wanted) -> bool {
+        let mut changed = false;
+        let begin = span.parent;
+        let mut span = span;
+        let mut history = history.to_vec();
+        let mut skip = true;
+        let mut subseq: Option<u32> = None;
+        while !wanted.empty() {
+            match self.walk_span(&history, span, &mut wanted, &mut skip, &mut subseq) {
+                Ok(()) => {}
+                Err(Lost) => return self.mark_all_precise(begin) || changed,
+            }
+            if wanted.empty() {
+                break;
+            }
+            let Some(parent) = span.parent else {
+                // At the start of the function only its arguments may still be wanted, and those claim nothing.
+                return if wanted.only_arguments() { changed } else { self.mark_all_precise(begin) || changed };
+            };
+            let Some(kept) = self.kept.get_mut(parent) else { break };
+            changed |= mark_state(&mut kept.state, &mut wanted);
+            subseq = Some(span.first);
+            span = Span { first: kept.state.first_insn, last: kept.state.last_insn, parent: kept.state.parent };
+            history.clone_from(&kept.state.history);
+            if span.last == u32::MAX {
+                break;
+            }
+        }
+        changed
+    }
+
+    fn walk_span(
+        &self,
+        history: &[HistEntry],
+        span: Span,
+        wanted: &mut Wanted,
+        skip: &mut bool,
+        subseq: &mut Option<u32>,
+    ) -> Result<(), Lost> {
+        let mut at = span.last;
+        let mut end = history.len();
+        loop {
+            if !std::mem::take(skip) {
+                let hist = end.checked_sub(1).and_then(|i| history.get(i)).filter(|h| h.insn == at);
+                self.step_back(at, *subseq, hist, wanted)?;
+            }
+            if wanted.empty() {
+                return Ok(());
+            }
+            *subseq = Some(at);
+            match previous(history, span.first, at, &mut end) {
+                Some(prev) => at = prev,
+                None => return Ok(()),
+            }
+            if at as usize >= self.code.len() {
+                // Before the first instruction of a function that nobody calls.
+                return Ok(());
+            }
+        }
+    }
+
+    fn step_back(&self, at: u32, subseq: Option<u32>, hist: Option<&HistEntry>, w: &mut Wanted) -> Result<(), Lost> {
+        w.sync_linked(hist);
+        let Some(instr) = self.instr(at) else { return Err(Lost) };
+        let stack = hist.and_then(|h| h.access.stack);
+        match *instr {
+            Instr::Mov { dst, src, .. } if w.has(dst) => {
+                w.clear(dst);
+                if let Operand::Reg(src) = src {
+                    w.set(src);
+                }
+            }
+            Instr::MovSx { dst, src, .. } | Instr::AddrSpaceCast { dst, src, .. } if w.has(dst) => {
+                w.clear(dst);
+                w.set(src);
+            }
+            Instr::Alu { dst, src: Operand::Reg(src), .. } if w.has(dst) => w.set(src),
+            Instr::LoadImm64 { dst, .. } | Instr::LoadPseudo { dst, .. } => w.clear(dst),
+            Instr::Load { dst, .. } | Instr::LoadAcquire { dst, .. } => back_load(dst, stack, w),
+            Instr::Atomic { op, fetch: true, src, .. } => {
+                back_load(if op == AtomicOp::Cmpxchg { Reg::R0 } else { src }, stack, w);
+            }
+            Instr::Atomic { base, .. } if w.has(base) => return Err(Lost),
+            Instr::Store { base, src, .. } => back_store(base, src, stack, w)?,
+            Instr::StoreRelease { base, src, .. } => back_store(base, Operand::Reg(src), stack, w)?,
+            Instr::LegacyLoad { .. } if w.has(Reg::R0) => return Err(Lost),
+            Instr::Branch { dst, src: Operand::Reg(src), .. } if w.has(dst) || w.has(src) => {
+                if !hist.is_some_and(|h| h.access.src_is_stack) {
+                    w.set(src);
+                }
+                if !hist.is_some_and(|h| h.access.dst_is_stack) {
+                    w.set(dst);
+                }
+            }
+            Instr::CallLocal { off } => self.back_local_call(at, off, w)?,
+            Instr::CallHelper { id } => self.back_call(at, subseq, Some(id), w)?,
+            Instr::CallKfunc { .. } => self.back_call(at, subseq, None, w)?,
+            Instr::Exit => self.back_exit(subseq, w)?,
+            _ => {}
+        }
+        w.sync_linked(hist);
+        Ok(())
+    }
+
+    fn back_local_call(&self, at: u32, off: i32, w: &mut Wanted) -> Result<(), Lost> {
+        let start = u32::try_from(i64::from(at) + 1 + i64::from(off)).map_err(|_| Lost)?;
+        let global = self.sub_at(start).and_then(|i| self.subs.get(i)).is_some_and(|s| s.global);
+        if global {
+            w.clear(Reg::R0);
+            return if w.mask() & ARGS != 0 { Err(Lost) } else { Ok(()) };
+        }
+        let wanted = w.mask();
+        if wanted & !ARGS != 0 || w.slots[w.frame] != 0 {
+            return Err(Lost);
+        }
+        w.regs[w.frame] = 0;
+        w.leave()?;
+        w.regs[w.frame] |= wanted & ARGS;
+        Ok(())
+    }
+
+    fn back_call(&self, at: u32, subseq: Option<u32>, helper: Option<i32>, w: &mut Wanted) -> Result<(), Lost> {
+        const TAIL_CALL: i32 = 12;
+        let calls_back = self.aux_at(at).call == CallClass::SyncCallback;
+        if calls_back && subseq != Some(at + 1) {
+            // Out of the callback, into the call: its r1 to r5 are not the call's.
+            if w.mask() & !ARGS != 0 || w.slots[w.frame] != 0 {
+                return Err(Lost);
+            }
+            w.regs[w.frame] = 0;
+            return w.leave();
+        }
+        w.clear(Reg::R0);
+        if w.mask() & ARGS != 0 {
+            return Err(Lost);
+        }
+        if helper == Some(TAIL_CALL) && subseq != Some(at + 1) {
+            w.enter()?;
+        }
+        Ok(())
+    }
+
+    fn back_exit(&self, subseq: Option<u32>, w: &mut Wanted) -> Result<(), Lost> {
+        let Some(next) = subseq else { return Err(Lost) };
+        if self.aux_at(next).call == CallClass::SyncCallback {
+            w.regs[w.frame] &= !ARGS;
+        }
+        if w.mask() & ARGS != 0 {
+            return Err(Lost);
+        }
+        let from_call = next.checked_sub(1).and_then(|i| self.instr(i));
+        let r0 = w.has(Reg::R0) && matches!(from_call, Some(Instr::CallLocal { .. }));
+        w.clear(Reg::R0);
+        w.enter()?;
+        if r0 {
+            w.set(Reg::R0);
+        }
+        Ok(())
+    }
+
+    /// Marks every scalar of a kept state and of those before it.
+    pub fn mark_all_precise(&mut self, from: Option<u32>) -> bool {
+        let mut changed = false;
+        let mut next = from;
+        while let Some(kept) = next.and_then(|id| self.kept.get_mut(id)) {
+            kept.state.for_each_reg(
+                |r| r.is_scalar() && !r.precise,
+                |r| {
+                    r.precise = true;
+                    changed = true;
+                },
+            );
+            next = kept.state.parent;
+        }
+        changed
+    }
+}
+
+/// The instruction before `at` on the path, and how much of the history is left.
+fn previous(history: &[HistEntry], first: u32, at: u32, end: &mut usize) -> Option<u32> {
+    if at == first {
+        match *end {
+            0 => return None,
+            1 if history.first().is_some_and(|h| h.insn == at) => return None,
+            _ => {}
+        }
+    }
+    match end.checked_sub(1).and_then(|i| history.get(i)) {
+        Some(h) if h.insn == at => {
+            *end -= 1;
+            Some(h.prev)
+        }
+        _ => at.checked_sub(1),
+    }
+}
+
+fn back_load(dst: Reg, stack: Option<(u8, u8)>, w: &mut Wanted) {
+    if !w.has(dst) {
+        return;
+    }
+    w.clear(dst);
+    if let Some((frame, slot)) = stack {
+        w.add_slot(usize::from(frame), usize::from(slot));
+    }
+}
+
+fn back_store(base: Reg, src: Operand, stack: Option<(u8, u8)>, w: &mut Wanted) -> Result<(), Lost> {
+    if w.has(base) {
+        return Err(Lost);
+    }
+    let Some((frame, slot)) = stack else { return Ok(()) };
+    if w.has_slot(frame, slot) {
+        w.clear_slot(frame, slot);
+        if let Operand::Reg(src) = src {
+            w.set(src);
+        }
+    }
+    Ok(())
+}
+
+/// Marks what is wanted in a kept state; what is no scalar, or was marked before, is no longer wanted.
+fn mark_state(state: &mut State, w: &mut Wanted) -> bool {
+    let mut changed = false;
+    for n in 0..state.frames.len().min(MAX_FRAMES) {
+        let (mut regs, mut slots) = (w.regs[n], w.slots[n]);
+        if regs == 0 && slots == 0 {
+            continue;
+        }
+        let frame = state.frame_at_mut(n);
+        for (i, r) in frame.regs.iter_mut().enumerate().filter(|(i, _)| w.regs[n] & (1 << i) != 0) {
+            if r.is_scalar() && !r.precise {
+                r.precise = true;
+                changed = true;
+            } else {
+                regs &= !(1 << i);
+            }
+        }
+        for i in 0..64 {
+            if slots & (1 << i) == 0 {
+                continue;
+            }
+            let spilled = frame.slot(i).filter(|s| s.is_spilled_scalar()).map(|s| s.spilled().precise);
+            if spilled == Some(false) {
+                if let Some(r) = frame.slot_mut(i).spilled_mut() {
+                    r.precise = true;
+                    changed = true;
+                }
+            } else {
+                slots &= !(1 << i);
+            }
+        }
+        (w.regs[n], w.slots[n]) = (regs, slots);
+    }
+    changed
+}
+
+/// Forgets which scalars are precise: a state that is kept now will learn it anew.
+pub(crate) fn forget_precision(state: &mut State) {
+    state.for_each_reg(|r| r.is_scalar() && r.precise, |r| r.precise = false);
+}
+

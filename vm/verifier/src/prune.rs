@@ -1,0 +1,317 @@
+//! Pruning: is this path covered by one that was walked? And the loops in which the answer must wait.
+
+use crate::code::CallClass;
+use crate::env::Verifier;
+use crate::equal::{Exactness, iter_depths_differ, maybe_looping, states_equal};
+use crate::kept::{Backedge, LoopKey};
+use crate::precision::forget_precision;
+use crate::reason::{Check, Reason};
+use crate::state::{Access, IterState, Object, RegState, Slot, State};
+
+pub(crate) use crate::equal::IdMap;
+
+/// Rounds after which the states of a loop are no longer brought in line one by one.
+const MAX_ROUNDS: u32 = 64;
+
+enum Seen {
+    /// Covered; `true` if the covering state is still being walked.
+    Hit(bool),
+    Miss,
+}
+
+impl Verifier<'_> {
+    /// Whether the current state is covered. If not it may be kept, for later paths.
+    pub fn is_visited(&mut self) -> Check<bool> {
+        let insn = self.insn;
+        let aux = self.aux_at(insn);
+        let forced = aux.force_checkpoint || self.cur.history.len() > 40;
+        let mut add =
+            forced || (self.jmps - self.prev_jmps >= 2 && self.stats.insns_processed - self.prev_processed >= 8);
+        let callsite = self.cur.frame().callsite;
+        self.clean_live_states(insn, callsite);
+        let mut count = 0;
+        for id in self.kept.list(insn, callsite) {
+            count += 1;
+            if self.kept.get(id).is_none_or(|k| k.state.insn != insn) {
+                continue;
+            }
+            match self.compare(id, forced, &mut add)? {
+                Seen::Hit(in_loop) => {
+                    self.hit(id, in_loop);
+                    return Ok(true);
+                }
+                Seen::Miss => self.miss(id, add, insn, callsite),
+            }
+        }
+        self.max_states_per_insn = self.max_states_per_insn.max(count);
+        if add {
+            self.keep(insn, callsite);
+        }
+        Ok(false)
+    }
+
+    fn same(&mut self, id: u32, exact: Exactness) -> bool {
+        self.stats.comparisons += 1;
+        let mut map = std::mem::take(&mut self.idmap);
+        let same = self.kept.get(id).is_some_and(|k| states_equal(self, &mut map, &k.state, &self.cur, exact));
+        self.idmap = map;
+        same
+    }
+
+    fn compare(&mut self, id: u32, forced: bool, add: &mut bool) -> Check<Seen> {
+        let Some(kept) = self.kept.get(id) else { return Ok(Seen::Miss) };
+        if kept.branches == 0 {
+            let in_loop = self.in_open_loop(&self.loop_key(&kept.state));
+            let exact = if in_loop { Exactness::RangeWithin } else { Exactness::NotExact };
+            return Ok(if self.same(id, exact) { Seen::Hit(in_loop) } else { Seen::Miss });
+        }
+        if kept.state.frame().async_entry == self.cur.frame().async_entry {
+            match self.compare_unfinished(id)? {
+                Some(seen) => return Ok(seen),
+                None => {}
+            }
+        }
+        if !forced && self.jmps - self.prev_jmps < 20 && self.stats.insns_processed - self.prev_processed < 100 {
+            *add = false;
+        }
+        Ok(Seen::Miss)
+    }
+
+    /// Compares with a state that this very path went through: has a loop come to rest, or will it never end?
+    fn compare_unfinished(&mut self, id: u32) -> Check<Option<Seen>> {
+        let insn = self.insn;
+        match self.aux_at(insn).call {
+            CallClass::IterNext => {
+                if self.iterator_is_active() && self.same(id, Exactness::RangeWithin) {
+                    return Ok(Some(Seen::Hit(true)));
+                }
+                return Ok(None);
+            }
+            CallClass::SyncCallback => {
+                return Ok(self.same(id, Exactness::RangeWithin).then_some(Seen::Hit(true)));
+            }
+            _ => {}
+        }
+        let may_goto = matches!(self.instr(insn), Some(backstop_isa::Instr::MayGoto { .. }));
+        let Some(old) = self.kept.get(id).map(|k| &k.state) else { return Ok(None) };
+        let other_round = old.may_goto_depth != self.cur.may_goto_depth;
+        if may_goto && other_round && self.same(id, Exactness::RangeWithin) {
+            return Ok(Some(Seen::Hit(true)));
+        }
+        let Some(old) = self.kept.get(id).map(|k| &k.state) else { return Ok(None) };
+        let endless = maybe_looping(old, &self.cur)
+            && !other_round
+            && old.callback_unroll_depth == self.cur.callback_unroll_depth
+            && !iter_depths_differ(old, &self.cur);
+        if endless && self.same(id, Exactness::Exact) {
+            let old = self.kept.get(id).map_or_else(String::new, |k| self.state_text(&k.state));
+            return Reason::InfiniteLoop { at: insn as usize, cur: self.state_text(&self.cur), old }.fail();
+        }
+        Ok(None)
+    }
+
+    /// The iterator that r1 points to may have more to give.
+    fn iterator_is_active(&self) -> bool {
+        let r1 = self.cur.reg(backstop_isa::Reg::R1);
+        let crate::state::Kind::Stack(frame) = r1.kind else { return false };
+        let Some(var) = r1.var.is_const() else { return false };
+        let off = i64::from(r1.off).wrapping_add(var as i64);
+        if !(-512..0).contains(&off) {
+            return false;
+        }
+        let slot = self.cur.frame_at(usize::from(frame)).slot(crate::state::spi(off as i32));
+        matches!(slot.and_then(|s| s.object), Some(Object::Iter { state: IterState::Active, .. }))
+    }
+
+    fn hit(&mut self, id: u32, in_loop: bool) {
+        if let Some(k) = self.kept.get_mut(id) {
+            k.hits += 1;
+        }
+        if self.aux_at(self.insn).jmp_point {
+            self.push_history(Access::default(), None);
+        }
+        self.propagate_precision(id);
+        if in_loop {
+            let Some(key) = self.kept.get(id).and_then(|k| self.loop_key(&k.state)) else { return };
+            let state = self.cur.clone();
+            self.kept.loops.entry(key).or_default().backedges.push(Backedge { state, equal: id });
+        }
+    }
+
+    fn miss(&mut self, id: u32, add: bool, insn: u32, callsite: u32) {
+        let force = self.aux_at(insn).force_checkpoint;
+        let Some(k) = self.kept.get_mut(id) else { return };
+        if add {
+            k.misses += 1;
+        }
+        let patience = if force && k.branches > 0 { 64 } else { 3 };
+        if k.misses > k.hits.saturating_mul(patience).saturating_add(patience) {
+            self.kept.drop_from_list(id, insn, callsite);
+        }
+    }
+
+    fn keep(&mut self, insn: u32, callsite: u32) {
+        self.stats.total_states += 1;
+        self.prev_jmps = self.jmps;
+        self.prev_processed = self.stats.insns_processed;
+        if self.capable() {
+            forget_precision(&mut self.cur);
+        }
+        let mut state = self.cur.clone();
+        state.insn = insn;
+        // The kept state owns the history up to here; the path goes on with an empty one.
+        self.cur.history.clear();
+        let depth = state.dfs_depth;
+        let key = self.loop_key(&state);
+        let id = self.kept.add(state, callsite);
+        if let Some(key) = key {
+            self.kept.loops.entry(key).or_default().entry.get_or_insert(id);
+        }
+        self.cur.parent = Some(id);
+        self.cur.first_insn = insn;
+        self.cur.dfs_depth = depth + 1;
+        self.stats.peak_states = self.stats.peak_states.max(self.kept.count);
+    }
+
+    /// The loop that a state is in: that of its outermost frame that is in one.
+    fn loop_key(&self, state: &State) -> Option<LoopKey> {
+        let mut callsites = Vec::new();
+        for n in 0..state.frames.len() {
+            let at = state.frame_insn(n);
+            let scc = self.aux_at(at).scc;
+            if scc != 0 {
+                return Some(LoopKey { callsites, scc });
+            }
+            callsites.push(at);
+        }
+        None
+    }
+
+    fn in_open_loop(&self, key: &Option<LoopKey>) -> bool {
+        key.as_ref().and_then(|k| self.kept.loops.get(k)).is_some_and(|v| !v.backedges.is_empty())
+    }
+
+    /// The current path has ended: states from which no path is left are complete.
+    pub fn path_ends(&mut self) {
+        let mut next = self.cur.parent;
+        while let Some(id) = next {
+            if !self.kept.end_branch(id) {
+                return;
+            }
+            let Some(kept) = self.kept.get(id) else { return };
+            next = kept.state.parent;
+            if let Some(key) = self.loop_key(&kept.state) {
+                self.leave_loop(id, &key);
+            }
+            self.kept.free_if_unused(id);
+        }
+    }
+
+    /// The first state of a loop is complete: paths that ended inside it learn what had to be precise.
+    fn leave_loop(&mut self, id: u32, key: &LoopKey) {
+        let Some(visit) = self.kept.loops.get_mut(key).filter(|v| v.entry == Some(id)) else { return };
+        visit.entry = None;
+        let backedges = std::mem::take(&mut visit.backedges);
+        let mut round = 0;
+        loop {
+            round += 1;
+            let mut changed = false;
+            for b in &backedges {
+                changed |= if round > MAX_ROUNDS {
+                    self.mark_all_precise(b.state.parent)
+                } else {
+                    self.propagate_precision_to(b.equal, &b.state)
+                };
+            }
+            if !changed || round > MAX_ROUNDS {
+                break;
+            }
+        }
+        self.kept.loops.remove(key);
+    }
+
+    /// Forgets dead registers and slots of complete states, so that they cover more.
+    fn clean_live_states(&mut self, insn: u32, callsite: u32) {
+        for id in self.kept.list(insn, callsite) {
+            let Some(kept) = self.kept.get(id) else { continue };
+            if kept.state.insn != insn || kept.branches > 0 || kept.cleaned || !kept.state.same_callsites(&self.cur) {
+                continue;
+            }
+            if self.in_open_loop(&self.loop_key(&kept.state)) {
+                continue;
+            }
+            self.clean(id);
+        }
+    }
+
+    fn clean(&mut self, id: u32) {
+        let Some(kept) = self.kept.get_mut(id) else { return };
+        kept.cleaned = true;
+        let aux = &self.aux;
+        let calls_back =
+            |site: u32| aux.get(site as usize).is_some_and(|a| a.call == CallClass::SyncCallback);
+        let live = self.liveness.live_slots(&kept.state, calls_back);
+        for (n, live) in live.into_iter().enumerate() {
+            let at = kept.state.frame_insn(n) as usize;
+            let regs = self.aux.get(at).map_or(u16::MAX, |a| a.live);
+            let frame = kept.state.frame_at_mut(n);
+            for (i, r) in frame.regs.iter_mut().enumerate().take(10) {
+                if regs & (1 << i) == 0 {
+                    *r = RegState::NOT_INIT;
+                }
+            }
+            let dead = |(i, s): (usize, &Slot)| live & (1 << (i & 63)) == 0 && s.object.is_none() && *s != Slot::EMPTY;
+            if frame.stack.iter().enumerate().any(dead) {
+                for i in 0..frame.stack.len() {
+                    let forget = frame.slot(i).is_some_and(|s| dead((i, s)));
+                    if forget {
+                        *frame.slot_mut(i) = Slot::EMPTY;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The newest kept state at an instruction that the path of `state` went through.
+    pub fn previous_entry(&self, state: &State, insn: u32) -> Option<u32> {
+        let callsite = state.frame().callsite;
+        self.kept.list(insn, callsite).into_iter().find(|id| {
+            self.kept.get(*id).is_some_and(|k| {
+                k.state.insn == insn
+                    && k.branches > 0
+                    && k.state.same_callsites(state)
+                    && k.state.dfs_depth < state.dfs_depth
+            })
+        })
+    }
+
+    /// Forgets scalars that changed since the last round and that nothing depended on, so that the loop comes to rest.
+    pub fn widen(&self, old: u32, state: &mut State) {
+        let Some(old) = self.kept.get(old).map(|k| &k.state) else { return };
+        for n in 0..state.frames.len().min(old.frames.len()) {
+            let of = old.frame_at(n);
+            let changed = |o: &RegState, c: &RegState| {
+                o.is_scalar() && c.is_scalar() && !o.precise && !c.precise && (o.var != c.var || (o.id == 0) != (c.id == 0))
+            };
+            let in_regs = of.regs.iter().zip(&state.frame_at(n).regs).any(|(o, c)| changed(o, c));
+            let both = |o: &Slot, c: &Slot| o.is_spill() && c.is_spill() && changed(o.spilled(), c.spilled());
+            let in_stack = of.stack.iter().zip(state.frame_at(n).stack.iter()).any(|(o, c)| both(o, c));
+            if !in_regs && !in_stack {
+                continue;
+            }
+            let frame = state.frame_at_mut(n);
+            for (o, c) in of.regs.iter().zip(&mut frame.regs) {
+                if changed(o, c) {
+                    *c = RegState::UNKNOWN;
+                }
+            }
+            for (i, o) in of.stack.iter().enumerate() {
+                if frame.slot(i).is_some_and(|c| both(o, c))
+                    && let Some(r) = frame.slot_mut(i).spilled_mut()
+                {
+                    *r = RegState::UNKNOWN;
+                }
+            }
+        }
+    }
+}

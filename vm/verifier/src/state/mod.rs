@@ -1,0 +1,237 @@
+//! The abstract state of a path: frames with registers and stack, and what is held.
+//!
+//! Frames are shared copy-on-write: keeping a state, or branching, copies a few pointers; a frame is copied when it is first
+//! written after that.
+
+mod held;
+mod history;
+mod reg;
+mod stack;
+
+use std::sync::Arc;
+
+use backstop_isa::Reg;
+
+pub(crate) use held::{Held, RefKind};
+pub(crate) use history::{Access, HistEntry, Linked, LinkedSet};
+pub(crate) use reg::{ADD_CONST, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState};
+pub(crate) use stack::{
+    Byte, DynptrKind, IrqClass, IterKind, IterState, MAX_STACK, Object, Slot, Slots, byte_in_slot, spi,
+};
+
+/// Deepest chain of calls.
+pub(crate) const MAX_FRAMES: usize = 8;
+
+/// Call site of a frame that nobody calls.
+pub(crate) const NO_CALLSITE: u32 = u32::MAX;
+
+/// Inclusive range that a callback may return.
+pub(crate) type RetRange = (i32, i32);
+
+/// What kind of function a frame runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum FrameRole {
+    #[default]
+    Plain,
+    /// Called back before the helper returns.
+    Callback,
+    /// Called later, on its own.
+    AsyncCallback,
+    ExceptionCallback,
+}
+
+/// One frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub regs: [RegState; Reg::COUNT],
+    pub stack: Arc<Slots>,
+    /// Subprogram that it runs.
+    pub subprog: u32,
+    /// Slot of the call.
+    pub callsite: u32,
+    pub role: FrameRole,
+    /// What a callback may return.
+    pub ret_range: RetRange,
+    /// Rounds of the callback called from this frame on this path.
+    pub callback_depth: u32,
+    /// How deep asynchronous callbacks are entered from each other.
+    pub async_entry: u32,
+}
+
+impl Frame {
+    pub fn new(subprog: u32, callsite: u32, frame_no: u8) -> Frame {
+        let mut regs = [RegState::NOT_INIT; Reg::COUNT];
+        if let Some(fp) = regs.last_mut() {
+            *fp = RegState::pointer(Kind::Stack(frame_no));
+        }
+        Frame {
+            regs,
+            stack: Arc::new(Vec::new()),
+            subprog,
+            callsite,
+            role: FrameRole::Plain,
+            ret_range: (0, 1),
+            callback_depth: 0,
+            async_entry: 0,
+        }
+    }
+
+    pub fn reg(&self, r: Reg) -> &RegState {
+        &self.regs[r.index()]
+    }
+
+    pub fn reg_mut(&mut self, r: Reg) -> &mut RegState {
+        &mut self.regs[r.index()]
+    }
+
+    pub fn in_callback(&self) -> bool {
+        self.role == FrameRole::Callback
+    }
+
+    /// Slot at an index, if the frame has it.
+    pub fn slot(&self, spi: usize) -> Option<&Slot> {
+        self.stack.get(spi)
+    }
+
+    /// Slot at an index, made if missing. Indices come from offsets within the 512 bytes.
+    pub fn slot_mut(&mut self, spi: usize) -> &mut Slot {
+        let stack = Arc::make_mut(&mut self.stack);
+        let spi = spi.min(MAX_STACK as usize / 8 - 1);
+        if stack.len() <= spi {
+            stack.resize(spi + 1, Slot::EMPTY);
+        }
+        &mut stack[spi]
+    }
+
+    /// Makes room for `bytes` of stack.
+    pub fn grow(&mut self, bytes: i32) {
+        let slots = (bytes.clamp(0, MAX_STACK) as usize).div_ceil(8);
+        if self.stack.len() < slots {
+            Arc::make_mut(&mut self.stack).resize(slots, Slot::EMPTY);
+        }
+    }
+
+    pub fn allocated(&self) -> i32 {
+        self.stack.len() as i32 * 8
+    }
+}
+
+/// A path's state before one instruction.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub frames: Vec<Arc<Frame>>,
+    pub held: Arc<Held>,
+    /// Instruction it stands before.
+    pub insn: u32,
+    /// Instruction it came from.
+    pub last_insn: u32,
+    /// Instruction at which it was last kept.
+    pub first_insn: u32,
+    /// The kept state it goes on from.
+    pub parent: Option<u32>,
+    /// Kept states above it.
+    pub dfs_depth: u32,
+    pub may_goto_depth: u32,
+    pub callback_unroll_depth: u32,
+    /// Jumps and stack accesses since the parent.
+    pub history: Vec<HistEntry>,
+    /// Runs in a context that may sleep.
+    pub sleepable: bool,
+}
+
+impl State {
+    pub fn new(frame: Frame, sleepable: bool, insn: u32) -> State {
+        State {
+            frames: vec![Arc::new(frame)],
+            held: Arc::new(Held::default()),
+            insn,
+            last_insn: u32::MAX,
+            first_insn: insn,
+            parent: None,
+            dfs_depth: 0,
+            may_goto_depth: 0,
+            callback_unroll_depth: 0,
+            history: Vec::new(),
+            sleepable,
+        }
+    }
+
+    /// Number of the running frame.
+    pub fn top(&self) -> usize {
+        self.frames.len().saturating_sub(1)
+    }
+
+    pub fn frame(&self) -> &Frame {
+        &self.frames[self.frames.len() - 1]
+    }
+
+    pub fn frame_mut(&mut self) -> &mut Frame {
+        let top = self.frames.len() - 1;
+        Arc::make_mut(&mut self.frames[top])
+    }
+
+    pub fn frame_at(&self, n: usize) -> &Frame {
+        &self.frames[n.min(self.frames.len() - 1)]
+    }
+
+    pub fn frame_at_mut(&mut self, n: usize) -> &mut Frame {
+        let n = n.min(self.frames.len() - 1);
+        Arc::make_mut(&mut self.frames[n])
+    }
+
+    pub fn reg(&self, r: Reg) -> &RegState {
+        self.frame().reg(r)
+    }
+
+    pub fn reg_mut(&mut self, r: Reg) -> &mut RegState {
+        self.frame_mut().reg_mut(r)
+    }
+
+    pub fn set(&mut self, r: Reg, to: RegState) {
+        *self.frame_mut().reg_mut(r) = to;
+    }
+
+    pub fn held_mut(&mut self) -> &mut Held {
+        Arc::make_mut(&mut self.held)
+    }
+
+    /// Instruction at which a frame stands: its call, or the state's own instruction.
+    pub fn frame_insn(&self, frame: usize) -> u32 {
+        match self.frames.get(frame + 1) {
+            Some(inner) => inner.callsite,
+            None => self.insn,
+        }
+    }
+
+    pub fn same_callsites(&self, other: &State) -> bool {
+        self.frames.len() == other.frames.len()
+            && self.frames.iter().zip(&other.frames).all(|(a, b)| a.callsite == b.callsite)
+    }
+
+    /// Runs `change` over every register and spilled register of every frame, copying only frames for which `wanted` holds of
+    /// some register.
+    pub fn for_each_reg(&mut self, wanted: impl Fn(&RegState) -> bool, mut change: impl FnMut(&mut RegState)) {
+        for frame in &mut self.frames {
+            let in_regs = frame.regs.iter().any(&wanted);
+            let in_stack = frame.stack.iter().any(|s| s.is_spill() && wanted(s.spilled()));
+            if !in_regs && !in_stack {
+                continue;
+            }
+            let frame = Arc::make_mut(frame);
+            if in_regs {
+                for r in frame.regs.iter_mut().filter(|r| wanted(r)) {
+                    change(r);
+                }
+            }
+            if in_stack {
+                for s in Arc::make_mut(&mut frame.stack) {
+                    if s.is_spill() && wanted(s.spilled())
+                        && let Some(r) = s.spilled_mut()
+                    {
+                        change(r);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Open-coded iterators and irq flags: objects on the stack that only their kfuncs touch.
+
+use std::sync::Arc;
+
+use backstop_isa::{Reg, Size};
+use backstop_model::Kfunc;
+
+use crate::check::{Access, Value};
+use crate::env::Verifier;
+use crate::reason::{Check, Reason};
+use crate::state::{
+    Byte, IrqClass, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi,
+};
+use crate::transfer::kfunc::KfuncMeta;
+
+impl Verifier<'_> {
+    /// Slot of the object's lowest address (Linux: `stack_slot_obj_get_spi`).
+    fn object_slot(&self, reg: &RegState, what: &'static str, slots: usize) -> Check<usize> {
+        let Some(var) = reg.var.is_const() else { return Reason::StackObjectConst { what }.fail() };
+        let off = (var as i64).wrapping_add(i64::from(reg.off));
+        if off % 8 != 0 || off >= 0 || off < -i64::from(MAX_STACK) {
+            return Reason::StackObjectOffset { what, off }.fail();
+        }
+        let slot = spi(off as i32);
+        if slot + 1 < slots {
+            return Reason::StackObjectOffset { what, off }.fail();
+        }
+        Ok(slot)
+    }
+
+    pub fn process_iter_arg(
+        &mut self,
+        kfunc: &Kfunc,
+        iterator: &str,
+        arg: usize,
+        r: Reg,
+        reg: &RegState,
+        meta: &mut KfuncMeta,
+    ) -> Check {
+        let Kind::Stack(frame) = reg.kind else { return Reason::IterStack { arg }.fail() };
+        let kind = match iterator {
+            "bpf_iter_num" => IterKind::Num,
+            "bpf_iter_bits" => IterKind::Bits,
+            _ => return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail(),
+        };
+        let frame = usize::from(frame);
+        if kfunc.flags.iter_new {
+            return self.open_iter(kind, arg, r, reg, frame);
+        }
+        let slot = self.object_slot(reg, "iter", kind.slots())?;
+        let owned = |n: usize| {
+            self.cur.frame_at(frame).slot(slot - n).is_some_and(|s| {
+                matches!(s.object, Some(Object::Iter { kind: k, first, .. }) if k == kind && first == (n == 0))
+                    && s.bytes.iter().all(|b| *b == Byte::Iter)
+            })
+        };
+        if !(0..kind.slots()).all(owned) {
+            return Reason::IterInit { name: kind.name(), arg }.fail();
+        }
+        for n in 0..kind.slots() {
+            self.liveness.now.read(frame, slot - n);
+        }
+        meta.iter = Some((frame, slot));
+        if kfunc.flags.iter_destroy {
+            let id = self.cur.frame_at(frame).slot(slot).map_or(0, Slot::reference);
+            self.cur.held_mut().release_pointer(id);
+            let gone = self.invalid();
+            for n in 0..kind.slots() {
+                *self.cur.frame_at_mut(frame).slot_mut(slot - n) = Slot::EMPTY;
+                self.liveness.now.write(frame, slot - n);
+            }
+            self.cur.for_each_reg(|x| x.ref_id == id && id != 0, |x| *x = gone);
+        }
+        Ok(())
+    }
+
+    fn open_iter(&mut self, kind: IterKind, arg: usize, r: Reg, reg: &RegState, frame: usize) -> Check {
+        let slot = match self.object_slot(reg, "iter", kind.slots()) {
+            Ok(slot) => slot,
+            Err(why) => return Err(why),
+        };
+        let occupied = (0..kind.slots()).any(|n| {
+            let there = self.cur.frame_at(frame).slot(slot - n);
+            there.is_some_and(|s| s.bytes.iter().any(|b| matches!(b, Byte::Iter | Byte::Dynptr | Byte::IrqFlag)))
+        });
+        if occupied {
+            return Reason::IterUninit { name: kind.name(), arg }.fail();
+        }
+        for n in 0..kind.slots() {
+            self.touch(r, n as i32 * 8)?;
+        }
+        let id = self.acquire();
+        for n in 0..kind.slots() {
+            let first = n == 0;
+            let owner = RegState { ref_id: if first { id } else { 0 }, ..RegState::pointer(Kind::Stack(frame as u8)) };
+            *self.cur.frame_at_mut(frame).slot_mut(slot - n) = Slot {
+                bytes: [Byte::Iter; 8],
+                reg: Some(Arc::new(owner)),
+                object: Some(Object::Iter { kind, state: IterState::Active, depth: 0, first }),
+            };
+            self.liveness.now.write(frame, slot - n);
+        }
+        Ok(())
+    }
+
+    /// The object's memory must be there and writable.
+    fn touch(&mut self, base: Reg, off: i32) -> Check {
+        let access = Access {
+            base,
+            off: 0,
+            size: Size::B8,
+            write: true,
+            value: Value::None,
+            signed: false,
+            strict: false,
+        };
+        self.access_at(&access, off).map(|_| ())
+    }
+
+    /// `iter_next` gives an element on one path, and NULL for good on the other.
+    pub fn process_iter_next(&mut self, meta: &KfuncMeta) -> Check {
+        let Some((frame, slot)) = meta.iter else { return Ok(()) };
+        let at = self.insn;
+        let active = matches!(
+            self.cur.frame_at(frame).slot(slot).and_then(|s| s.object),
+            Some(Object::Iter { state: IterState::Active, .. })
+        );
+        if active {
+            let parent = self.cur.parent.and_then(|p| self.kept.get(p)).map(|k| k.state.clone());
+            let previous = parent.and_then(|p| self.previous_entry(&p, at));
+            let element = self.not_null(*self.reg(Reg::R0));
+            self.push_branch(at + 1, at)?;
+            if let Some(mut p) = self.pending.pop() {
+                set_iter(&mut p.state, frame, slot, |state, depth| {
+                    *state = IterState::Active;
+                    *depth += 1;
+                });
+                if let Some(old) = previous {
+                    self.widen(old, &mut p.state);
+                }
+                p.state.set(Reg::R0, RegState { id: 0, ..element });
+                self.pending.push(p);
+            }
+        }
+        set_iter(&mut self.cur, frame, slot, |state, _| *state = IterState::Drained);
+        self.cur.set(Reg::R0, RegState::constant(0));
+        Ok(())
+    }
+
+    pub fn process_irq_flag(&mut self, arg: usize, reg: &RegState, save: bool) -> Check {
+        let Kind::Stack(frame) = reg.kind else { return Reason::IrqStack { arg }.fail() };
+        let frame = usize::from(frame);
+        let slot = self.object_slot(reg, "irq_flag", 1)?;
+        let there = self.cur.frame_at(frame).slot(slot).cloned().unwrap_or(Slot::EMPTY);
+        let r = Reg::new(arg as u8 + 1).unwrap_or(Reg::R1);
+        if save {
+            if there.bytes.iter().any(|b| b.is_special()) {
+                return Reason::IrqUninit { arg }.fail();
+            }
+            self.touch(r, 0)?;
+            let (id, at) = (self.new_id(), self.insn);
+            self.cur.held_mut().irq_save(id, at, IrqClass::Native);
+            let owner = RegState { ref_id: id, ..RegState::pointer(Kind::Stack(frame as u8)) };
+            *self.cur.frame_at_mut(frame).slot_mut(slot) = Slot {
+                bytes: [Byte::IrqFlag; 8],
+                reg: Some(Arc::new(owner)),
+                object: Some(Object::IrqFlag { class: IrqClass::Native }),
+            };
+            self.liveness.now.write(frame, slot);
+            return Ok(());
+        }
+        if there.bytes.iter().any(|b| *b != Byte::IrqFlag) {
+            return Reason::IrqInit { arg }.fail();
+        }
+        self.liveness.now.read(frame, slot);
+        if let Err(innermost) = self.cur.held_mut().irq_restore(there.reference()) {
+            let (id, insn) = innermost.map_or((0, 0), |r| (r.id, r.insn));
+            return Reason::IrqOrder { id, insn }.fail();
+        }
+        *self.cur.frame_at_mut(frame).slot_mut(slot) = Slot::EMPTY;
+        self.liveness.now.write(frame, slot);
+        Ok(())
+    }
+}
+
+fn set_iter(state: &mut State, frame: usize, slot: usize, change: impl Fn(&mut IterState, &mut u32)) {
+    let slot = state.frame_at_mut(frame).slot_mut(slot);
+    if let Some(Object::Iter { state, depth, .. }) = &mut slot.object {
+        change(state, depth);
+    }
+}

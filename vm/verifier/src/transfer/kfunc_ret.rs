@@ -1,0 +1,97 @@
+//! What a kfunc leaves in r0.
+
+use std::sync::Arc;
+
+use backstop_btf::{Type, TypeId};
+use backstop_isa::Reg;
+use backstop_model::{BuiltinKfunc, Kfunc};
+
+use crate::domain::Scalar;
+use crate::env::Verifier;
+use crate::reason::{Check, Reason};
+use crate::state::{BtfRef, Flags, Kind, RegState};
+use crate::transfer::kfunc::KfuncMeta;
+
+impl Verifier<'_> {
+    pub fn kfunc_result(&mut self, kfunc: &Kfunc, known: Option<BuiltinKfunc>, meta: &KfuncMeta) -> Check {
+        let btf = kfunc.btf.clone();
+        let Some(proto) = btf.proto(kfunc.func) else { return Ok(()) };
+        let mut r0 = match *btf.resolved(proto.ret) {
+            Type::Void => return Ok(()),
+            Type::Ptr { to } => match known {
+                Some(BuiltinKfunc::ObjNew) => self.new_object(meta)?,
+                _ => self.pointer_result(kfunc, to, meta)?,
+            },
+            _ => {
+                self.cur.set(Reg::R0, scalar_result(btf.size_of(proto.ret)));
+                return Ok(());
+            }
+        };
+        if !r0.is_pointer() {
+            self.cur.set(Reg::R0, r0);
+            return Ok(());
+        }
+        if kfunc.flags.ret_null {
+            r0 = RegState { id: self.new_id(), ..r0.flagged(Flags::MAYBE_NULL) };
+        }
+        if kfunc.flags.acquire {
+            let id = self.acquire();
+            if kfunc.flags.ret_null {
+                r0.id = id;
+            }
+            r0.ref_id = id;
+        }
+        if r0.id == 0 && self.may_hold_lock(&r0) {
+            r0.id = self.new_id();
+        }
+        self.cur.set(Reg::R0, r0);
+        Ok(())
+    }
+
+    fn pointer_result(&mut self, kfunc: &Kfunc, to: TypeId, meta: &KfuncMeta) -> Check<RegState> {
+        let btf: &Arc<_> = &kfunc.btf;
+        let target = btf.resolve(to);
+        if target.is_void() {
+            return Ok(RegState::UNKNOWN);
+        }
+        if !btf.kind(target).is_composite() {
+            let (size, flags) = match (meta.r0_size, btf.size_of(target)) {
+                (Some(size), _) => (Some(size), Flags::NONE),
+                (None, size) => (size, Flags::RDONLY),
+            };
+            let Some(size) = size.and_then(|s| u32::try_from(s).ok()) else {
+                let ty = btf.type_name(target);
+                return Reason::KfuncRetPointer { name: kfunc.name.clone(), ty }.fail();
+            };
+            return Ok(RegState { ref_id: meta.ref_id, ..RegState::pointer(Kind::Mem(size)).flagged(flags) });
+        }
+        let number = self.world.btf_number(btf);
+        let flags = if kfunc.flags.rcu_protected { Flags::RCU } else { Flags::TRUSTED };
+        // An acquired object is trusted by its reference; others by the kfunc's word.
+        Ok(RegState::pointer(Kind::Btf(BtfRef { btf: number, id: target.0 })).flagged(flags))
+    }
+
+    /// `bpf_obj_new`: the type is named by a constant, in the program's own types.
+    fn new_object(&mut self, meta: &KfuncMeta) -> Check<RegState> {
+        let Some(btf) = self.program.btf.clone() else {
+            return Reason::KfuncAllocType { text: "bpf_obj_new/bpf_percpu_obj_new requires prog BTF" }.fail();
+        };
+        let id = meta.constant.and_then(|c| u32::try_from(c).ok());
+        let Some(id) = id else {
+            return Reason::KfuncAllocType { text: "local type ID argument must be in range [0, U32_MAX]" }.fail();
+        };
+        if !matches!(btf.ty(TypeId(id)), Type::Struct(_)) {
+            return Reason::KfuncAllocType {
+                text: "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct",
+            }
+            .fail();
+        }
+        let number = self.world.btf_number(&btf);
+        Ok(RegState::pointer(Kind::Btf(BtfRef { btf: number, id })).flagged(Flags::ALLOC))
+    }
+}
+
+/// A number of this many bytes. The upper bits are whatever the function left there, as Linux has it.
+fn scalar_result(_size: Option<u64>) -> RegState {
+    RegState::scalar(Scalar::unknown())
+}
