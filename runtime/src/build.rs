@@ -1,5 +1,6 @@
 //! One program, from its linked form to code that runs.
 
+use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -49,13 +50,14 @@ pub(crate) fn build<H: 'static>(
     let maps = (0..verified.program().maps.len()).map(map).collect::<Result<Vec<_>, _>>()?;
     for array in maps.iter().filter(|m| m.spec().kind == MapKind::ProgArray) {
         let map = || array.spec().name.clone();
-        array.claim(verified.program()).map_err(|reason| LoadError::MapValues { map: map(), index: 0, reason })?;
+        array.claim_as(verified.program(), Some(TypeId::of::<H>())).map_err(|reason| LoadError::MapValues { map: map(), index: 0, reason })?;
     }
-    assemble(linker.engine(), verified, ir, &natives, maps).map_err(|e| failed(name, e))
+    assemble(linker.engine(), TypeId::of::<H>(), verified, ir, &natives, maps).map_err(|e| failed(name, e))
 }
 
 fn assemble(
     engine: &Engine,
+    host: TypeId,
     verified: &Verified,
     ir: Ir<Proven>,
     natives: &[Native],
@@ -76,6 +78,7 @@ fn assemble(
     let code = Arc::new(ProgramCode {
         tail: TailTarget { entry },
         engine: engine.clone(),
+        host,
         // A tail call may reach a program that needs a slot.
         needs_cpu: pins || maps.iter().any(per_cpu) || ir.callees().iter().any(reads_cpu),
         stack_need: NATIVE_RESERVE + stack + if pins { TAIL_CALL_STACK } else { 0 },

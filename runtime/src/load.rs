@@ -112,7 +112,7 @@ fn set_slot(map: &Map, name: &str, index: u32, code: &Arc<ProgramCode>) -> Resul
         // A tail call hands on the context alone; a raw memory program was proved with its length in r2.
         return Err(failed(format!("program `{}` gets raw memory and can't be reached by a tail call", code.name())));
     }
-    map.inner().claim(code.ir.program()).map_err(failed)?;
+    map.inner().claim_as(code.ir.program(), Some(code.host)).map_err(failed)?;
     map.inner().set_program(index, Some(Arc::clone(code))).map_err(|e| failed(e.to_string()))
 }
 

@@ -1,5 +1,6 @@
 //! Loaded programs.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock, Weak};
@@ -30,6 +31,8 @@ pub(crate) struct ProgramCode {
     /// What compiled tail calls read. Must stay the first field: a prog_array's slot is this struct's address.
     pub(crate) tail: TailTarget,
     pub(crate) engine: Engine,
+    /// The host's type that its kfuncs expect; programs around one prog_array agree in it.
+    pub(crate) host: TypeId,
     pub(crate) ir: Ir<Proven>,
     pub(crate) backend: Backend,
     pub(crate) maps: Vec<MapRef>,

@@ -103,9 +103,15 @@ pub(crate) struct Prepared<'a> {
 /// What the run's end brings back.
 enum Back {
     Nothing,
-    Packet { packet: NonNull<Packet>, xdp: bool },
+    Packet {
+        packet: NonNull<Packet>,
+        xdp: bool,
+    },
     /// The context stood in a block of its own: what the program may have written goes back to the caller's memory.
-    Block { block: Vec<u64>, memory: Option<(NonNull<u8>, usize)> },
+    Block {
+        block: Vec<u64>,
+        memory: Option<(NonNull<u8>, usize)>,
+    },
 }
 
 /// Builds a program's first arguments.
@@ -140,7 +146,9 @@ pub(crate) fn prepare<'a>(
         },
         Input::None if ty == ProgType::RawMem && kind.memory_len == 0 => exact(&mut [], 0, "memory"),
         _ if ty == ProgType::RawMem => Err(format!("it wants memory of {} bytes", kind.memory_len)),
-        _ if ty == ProgType::Host => Err("it wants the host's struct: use `Input::Memory` or a typed program".to_owned()),
+        _ if ty == ProgType::Host => {
+            Err("it wants the host's struct: use `Input::Memory` or a typed program".to_owned())
+        }
         Input::Args(args) => for_args(args, kind, need),
         Input::None => Ok(in_block(&[], None, kind, need)),
     }

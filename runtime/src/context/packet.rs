@@ -295,7 +295,9 @@ impl Packet {
         let pulled = Packet::pulled(kind);
         if self.data().len() < pulled {
             let given = self.data().len();
-            return Err(format!("it wants a packet with an Ethernet header of {pulled} bytes, this one has {given} bytes"));
+            return Err(format!(
+                "it wants a packet with an Ethernet header of {pulled} bytes, this one has {given} bytes"
+            ));
         }
         Ok(())
     }

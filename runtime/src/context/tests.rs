@@ -63,7 +63,8 @@ fn new_data_hides_the_old() {
     // SAFETY: the frame lies in the packet, which is still alive.
     let context = unsafe { *(r1 as *const XdpFrame) };
     // SAFETY: the frame's bounds are the packet's buffer.
-    let buffer = unsafe { std::slice::from_raw_parts(context.start as *const u8, (context.end - context.start) as usize) };
+    let buffer =
+        unsafe { std::slice::from_raw_parts(context.start as *const u8, (context.end - context.start) as usize) };
     assert!(buffer.iter().all(|byte| *byte != 7));
 }
 
@@ -120,7 +121,9 @@ fn contexts_in_and_out() {
     assert_eq!(packet.data_out(&xdp), [3; 64]);
     assert_eq!(packet.context(&xdp), bytes(&[8, 64, 0, 1, 0, 0]));
     let mut packet = Packet::new(&[3; 64]);
-    for wrong in [[7, 64, 0, 0, 0, 0], [0, 63, 0, 0, 0, 0], [0, 64, 1, 0, 0, 0], [0, 64, 0, 0, 1, 0], [0, 64, 0, 0, 0, 1]] {
+    for wrong in
+        [[7, 64, 0, 0, 0, 0], [0, 63, 0, 0, 0, 0], [0, 64, 1, 0, 0, 0], [0, 64, 0, 0, 1, 0], [0, 64, 0, 0, 0, 1]]
+    {
         assert!(packet.set_context(&xdp, &bytes(&wrong)).is_err(), "{wrong:?}");
     }
     let tc = kind(ProgType::SchedCls);

@@ -152,8 +152,9 @@ fn convert(rest: &mut Reader<'_>, field: &Field, value: u64, text: &mut Text) ->
                 next if ends_pointer(next) => {}
                 _ => return Err(errno::EINVAL),
             }
-            let width = field.width.max(16);
-            Field { zero: field.width == 0, width, left: field.left, ..Field::default() }.write(text, "", &format!("{value:016x}"));
+            // Without a width a pointer has all its digits.
+            let digits = if field.width == 0 { format!("{value:016x}") } else { format!("{value:x}") };
+            field.write(text, "", &digits);
             return Ok(());
         }
         b'c' => {
@@ -194,7 +195,8 @@ mod tests {
 
     #[test]
     fn conversions_as_the_kernel_makes_them() {
-        let ok = |text: &str, args: &[u64], expected: &str| assert_eq!(shown(text, args).as_deref(), Ok(expected), "{text}");
+        let ok =
+            |text: &str, args: &[u64], expected: &str| assert_eq!(shown(text, args).as_deref(), Ok(expected), "{text}");
         ok("plain %%\n", &[], "plain %\n");
         ok("%d %u %x", &[u64::MAX, u64::MAX, 255], "-1 4294967295 ff");
         ok("%lld %llu %lx", &[u64::MAX, u64::MAX, u64::MAX], "-1 18446744073709551615 ffffffffffffffff");

@@ -19,9 +19,9 @@ mod text;
 
 use crate::call::{Call, Ended};
 
-pub(crate) use packet::legacy_load;
 #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use native::legacy_load as legacy_load_native;
+pub(crate) use packet::legacy_load;
 
 /// A helper's body.
 pub(crate) type HelperBody = fn(&mut Call<'_, '_>, [u64; 5]) -> Result<u64, Ended>;
@@ -59,7 +59,7 @@ macro_rules! leaf {
         }
         HelperImpl {
             id: $id,
-            body: |call, args| Ok($function(call.run, args)),
+            body: |call, args| Ok(<Helper as Leaf>::call(call.run, args)),
             #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
             native: native::leaf::<Helper>,
         }
@@ -77,7 +77,7 @@ macro_rules! full {
         }
         HelperImpl {
             id: $id,
-            body: $function,
+            body: <Helper as Full>::call,
             #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
             native: native::full::<Helper>,
         }
@@ -143,5 +143,7 @@ pub(crate) fn needs_cpu(id: u32) -> bool {
     id == 8
 }
 
+#[cfg(test)]
+mod linux_tests;
 #[cfg(test)]
 mod tests;

@@ -105,19 +105,25 @@ fn xdp_bytes(context: u64, offset: u64, len: u64) -> Result<u64, i64> {
 /// `bpf_xdp_load_bytes(xdp, offset, to, len)`.
 pub(super) fn xdp_load_bytes(_run: &mut RunRecord<'_>, [context, offset, to, len, _]: [u64; 5]) -> u64 {
     let found = xdp_bytes(context, offset, len);
-    found.map_or_else(|error| error as u64, |from| {
-        copy(from, to, len as u32 as usize);
-        0
-    })
+    found.map_or_else(
+        |error| error as u64,
+        |from| {
+            copy(from, to, len as u32 as usize);
+            0
+        },
+    )
 }
 
 /// `bpf_xdp_store_bytes(xdp, offset, from, len)`.
 pub(super) fn xdp_store_bytes(_run: &mut RunRecord<'_>, [context, offset, from, len, _]: [u64; 5]) -> u64 {
     let found = xdp_bytes(context, offset, len);
-    found.map_or_else(|error| error as u64, |to| {
-        copy(from, to, len as u32 as usize);
-        0
-    })
+    found.map_or_else(
+        |error| error as u64,
+        |to| {
+            copy(from, to, len as u32 as usize);
+            0
+        },
+    )
 }
 
 /// Address moved by a guest's signed 32-bit distance.

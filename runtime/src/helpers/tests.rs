@@ -11,7 +11,7 @@ use crate::config::{Config, EngineChoice};
 use crate::context::{ContextNeed, Input, Packet, prepare};
 use crate::engine::Engine;
 use crate::maps::{Map, Update};
-use crate::record::{End, RunRecord};
+use crate::record::RunRecord;
 
 /// What a test's callback gets: the run and its arguments.
 type OnCall<'a> = &'a mut dyn FnMut([u64; 5]) -> Result<u64, Ended>;
@@ -24,11 +24,11 @@ impl CallBack for Back<'_> {
     }
 }
 
-fn engine(config: Config) -> Engine {
+pub(super) fn engine(config: Config) -> Engine {
     Engine::new(config.engine(EngineChoice::Interpreter).cpus(2)).expect("an engine")
 }
 
-fn record(engine: &Engine) -> RunRecord<'_> {
+pub(super) fn record(engine: &Engine) -> RunRecord<'_> {
     let ctx = RunCtx { pending: 0, tail_calls: 0, catch_sp: 0, throw: 0, raise: 0, host: 0, legacy_load: 0 };
     RunRecord {
         ctx,
@@ -166,14 +166,15 @@ fn every_element_is_visited_once() {
             map.update(&n.to_ne_bytes(), &n.to_ne_bytes(), Update::Any).expect("room");
         }
         let mut seen = Vec::new();
-        let visited = call_with(&engine, 164, [map.inner().native_address(), 0, 77, 0, 0], &mut |[m, key, value, ctx, _]| {
-            assert_eq!((m, ctx), (map.inner().native_address(), 77));
-            // SAFETY: the helper hands out addresses of a key and a value.
-            let (key, value) = unsafe { (*(key as *const u32), *(value as *const u32)) };
-            assert_eq!(key, value);
-            seen.push(key);
-            Ok(0)
-        });
+        let visited =
+            call_with(&engine, 164, [map.inner().native_address(), 0, 77, 0, 0], &mut |[m, key, value, ctx, _]| {
+                assert_eq!((m, ctx), (map.inner().native_address(), 77));
+                // SAFETY: the helper hands out addresses of a key and a value.
+                let (key, value) = unsafe { (*(key as *const u32), *(value as *const u32)) };
+                assert_eq!(key, value);
+                seen.push(key);
+                Ok(0)
+            });
         assert_eq!(visited.expect("no end"), 50);
         seen.sort_unstable();
         assert_eq!(seen, (0..50).collect::<Vec<_>>());
@@ -376,6 +377,6 @@ fn native_forms_do_the_same_and_carry_panics() {
     assert_eq!(printed, 1);
     // SAFETY: as above.
     assert_eq!(unsafe { native::full::<Bad>(0, 0, 0, 0, 0, run) }, 0);
-    assert!(matches!(record.end, Some(End::Panic(_))));
+    assert!(matches!(record.end, Some(crate::record::End::Panic(_))));
     assert_ne!(record.ctx.pending, 0);
 }

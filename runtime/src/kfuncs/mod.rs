@@ -25,8 +25,8 @@ macro_rules! kfunc {
                 $function(args)
             }
         }
-        fn body(_call: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Ended> {
-            Ok($function(args))
+        fn body(call: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Ended> {
+            Ok(<Kfunc as Leaf>::call(call.run, args))
         }
         let helper = HelperImpl {
             id: 0,

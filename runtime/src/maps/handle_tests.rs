@@ -4,7 +4,8 @@ use super::*;
 use crate::config::Config;
 
 fn engine() -> Engine {
-    Engine::new(Config::new().engine(crate::config::EngineChoice::Interpreter).cpus(2).map_memory(1 << 20)).expect("an engine")
+    Engine::new(Config::new().engine(crate::config::EngineChoice::Interpreter).cpus(2).map_memory(1 << 20))
+        .expect("an engine")
 }
 
 fn spec(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {

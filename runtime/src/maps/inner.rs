@@ -4,8 +4,8 @@
 
 use std::any::TypeId;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use backstop_abi::ProgArrayHead;
 use backstop_model::{MapKind, MapSpec, Program};
@@ -263,7 +263,8 @@ impl MapInner {
         self.owner.get_or_init(|| owner.clone()).admits(&owner)?;
         match host {
             Some(host) if *self.host.get_or_init(|| host) != host => {
-                Err("its programs must agree in the type of the store's data with the first one that used the map".to_owned())
+                Err("its programs must agree in the type of the store's data with the first one that used the map"
+                    .to_owned())
             }
             _ => Ok(()),
         }

@@ -19,9 +19,9 @@ mod typed;
 
 pub use error::MapError;
 pub use handle::{Map, MapIter};
-pub(crate) use inner::{MapInner, MapRef, inner_from_native};
-pub(crate) use inner::Storage;
 pub(crate) use hash::NewValue;
+pub(crate) use inner::Storage;
+pub(crate) use inner::{MapInner, MapRef, inner_from_native};
 pub use typed::{Plain, TypedMap};
 
 /// What an update may do (Linux: `BPF_ANY`, `BPF_NOEXIST`, `BPF_EXIST`).

@@ -40,7 +40,8 @@ impl Owner {
     /// # Errors
     /// What differs, in words.
     pub(crate) fn admits(&self, other: &Owner) -> Result<(), String> {
-        let differs = |what: &str| Err(format!("its programs must agree in {what} with the first one that used the map"));
+        let differs =
+            |what: &str| Err(format!("its programs must agree in {what} with the first one that used the map"));
         if self.ty != other.ty {
             return differs(&format!("type ({}, not {})", self.ty.name(), other.ty.name()));
         }

@@ -123,7 +123,13 @@ impl Slab {
     /// Visits a range of an element: whole words where it is aligned, else bytes, with the index in the caller's buffer. Stops at
     /// the first `false`. False also if the range does not lie inside the element.
     #[inline]
-    fn visit(&self, index: usize, offset: usize, len: usize, mut each: impl FnMut(*mut u8, usize, bool) -> bool) -> bool {
+    fn visit(
+        &self,
+        index: usize,
+        offset: usize,
+        len: usize,
+        mut each: impl FnMut(*mut u8, usize, bool) -> bool,
+    ) -> bool {
         let inside = offset.checked_add(len).is_some_and(|end| end <= self.stride) && index < self.count;
         if !inside {
             return false;

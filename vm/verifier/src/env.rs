@@ -56,6 +56,8 @@ pub(crate) struct Verifier<'p> {
     pub stats: Stats,
     pub log: Log,
     pub started: Instant,
+    /// A path is being walked, so that a refusal has one.
+    pub walking: bool,
 }
 
 impl<'p> Verifier<'p> {
@@ -88,6 +90,7 @@ impl<'p> Verifier<'p> {
             stats: Stats::default(),
             log: Log::new(options),
             started: Instant::now(),
+            walking: false,
         }
     }
 

@@ -94,7 +94,6 @@ impl Verifier<'_> {
             }
             ArgClass::Arena => RegState { var: Scalar::unknown(), ..RegState::pointer(Kind::Arena) },
             ArgClass::Dynptr => RegState { id: self.new_id(), ..RegState::pointer(Kind::Dynptr) },
-            ArgClass::Btf(r) => nullable(self, RegState::pointer(Kind::Btf(r)).flagged(Flags::TRUSTED)),
         }
     }
 
@@ -112,6 +111,7 @@ impl Verifier<'_> {
         self.prev_jmps = self.jmps;
         self.prev_processed = self.stats.insns_processed;
         self.log.show_state = self.options.log_level > 0;
+        self.walking = true;
         loop {
             let step = self.step()?;
             match step {
@@ -122,7 +122,10 @@ impl Verifier<'_> {
                 Step::Goto(to) => self.insn = to,
                 Step::End => {
                     self.path_ends();
-                    let Some(next) = self.pending.pop() else { return Ok(()) };
+                    let Some(next) = self.pending.pop() else {
+                        self.walking = false;
+                        return Ok(());
+                    };
                     self.cur = next.state;
                     self.insn = next.insn;
                     self.prev_insn = next.prev;

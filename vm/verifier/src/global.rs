@@ -6,7 +6,7 @@ use backstop_model::{ProgKind, ProgType, contexts};
 
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
-use crate::state::{BtfRef, Kind};
+use crate::state::Kind;
 use crate::subprogs::returns_int;
 
 /// What a global subprogram takes in one register.
@@ -20,7 +20,6 @@ pub(crate) enum ArgClass {
     UntrustedMem,
     Arena,
     Dynptr,
-    Btf(BtfRef),
 }
 
 /// One argument.
@@ -169,12 +168,13 @@ impl Verifier<'_> {
                 }
                 Reason::ArgArena { reg: number }.fail()
             }
-            ArgClass::Dynptr if reg.kind == Kind::Dynptr => Ok(()),
-            ArgClass::Btf(b) if reg.kind == Kind::Btf(b) && reg.flags.has(crate::state::Flags::TRUSTED) => Ok(()),
-            ArgClass::Dynptr | ArgClass::Btf(_) => Reason::ArgType {
+            ArgClass::Dynptr if matches!(reg.kind, Kind::Dynptr | Kind::Stack(_)) => {
+                self.use_dynptr(n, r, None).map(|_| ())
+            }
+            ArgClass::Dynptr => Reason::ArgType {
                 reg: number,
                 ty: reg.type_name(),
-                expected: if arg.class == ArgClass::Dynptr { "fp, dynptr_ptr".into() } else { "trusted_ptr_".into() },
+                expected: "fp, dynptr_ptr".into(),
             }
             .fail(),
         }

@@ -362,7 +362,7 @@ impl Verifier<'_> {
 }
 
 /// The instruction before `at` on the path, and how much of the history is left.
-fn previous(history: &[HistEntry], first: u32, at: u32, end: &mut usize) -> Option<u32> {
+pub(crate) fn previous(history: &[HistEntry], first: u32, at: u32, end: &mut usize) -> Option<u32> {
     if at == first {
         match *end {
             0 => return None,

@@ -234,6 +234,14 @@ reasons! {
     LeakStack { off: i32 } Privilege "leaking pointer from stack off {off}";
     ZeroSizedRead {} Memory "invalid zero-sized read";
     DynptrOverwrite { off: i64 } Stack "potential write to dynptr at off={off} disallowed";
+    DynptrUninit {} Call "Dynptr has to be an uninitialized dynptr";
+    DynptrInit { arg: usize } Call "Expected an initialized dynptr as arg #{arg}";
+    DynptrKindIs { want: &'static str, arg: usize } Call "Expected a dynptr of type {want} as arg #{arg}";
+    DynptrConst {} Call "cannot pass pointer to const bpf_dynptr, the helper mutates it";
+    DynptrUnacquired { arg: usize } Held "arg {arg} is an unacquired reference";
+    DynptrUnowned {} Held "cannot release unowned const bpf_dynptr";
+    DynptrSource { ty: String } Call "Unsupported reg type {ty} for bpf_dynptr_from_mem data";
+    DynptrSliceWrite {} Packet "the prog does not allow writes to packet data";
     DynptrReferenced {} Stack "cannot overwrite referenced dynptr";
     ReturnStack {} Stack "cannot return stack pointer to the caller";
 
@@ -305,8 +313,6 @@ reasons! {
     IterStack { arg: usize } Call "arg#{arg} expected pointer to an iterator on stack";
     IterUninit { name: &'static str, arg: usize } Call "expected uninitialized iter_{name} as arg #{arg}";
     IterInit { name: &'static str, arg: usize } Call "expected an initialized iter_{name} as arg #{arg}";
-    StackObjectConst { what: &'static str } Call "{what} has to be at a constant offset";
-    StackObjectOffset { what: &'static str, off: i64 } Call "cannot pass in {what} at an offset={off}";
     IrqStack { arg: usize } Call "arg#{arg} doesn't point to an irq flag on stack";
     IrqUninit { arg: usize } Call "expected uninitialized irq flag as arg#{arg}";
     IrqInit { arg: usize } Call "expected an initialized irq flag as arg#{arg}";
@@ -342,6 +348,8 @@ reasons! {
     ThrowInCallback { at: usize, sub: usize } Exception "bpf_throw kfunc (insn {at}) cannot be called from callback subprog {sub}";
     CallsCallback { at: usize } Exception "insn {at} cannot call exception cb directly";
     TailCallInException {} Exception "cannot tail call within exception cb";
+    TailCallMap {} Map "expected prog array map for tail call";
+    LegacyInCallback { at: usize } Packet "legacy packet load (insn {at}) cannot be made within a callback";
     TailCallInCallback { at: usize } Call "tail call (insn {at}) cannot be made within a callback";
     ExceptionArgs {} Exception "exception cb only supports single integer argument";
     ExceptionTags {} Exception "multiple exception callback tags for main subprog";

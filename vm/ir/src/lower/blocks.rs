@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use backstop_isa::{Instr, Pseudo, decode};
 use backstop_model::Program;
+use backstop_verifier::Facts;
 
 use super::{LowerError, Lowering, Span};
 use crate::{BlockId, Role};
@@ -42,6 +43,19 @@ pub(super) fn discover_functions(program: &Arc<Program>) -> Result<Vec<Span>, Lo
         spans.push(Span { start, end, name, role, stack: backstop_abi::MAX_STACK });
     }
     Ok(spans)
+}
+
+/// First slots of functions whose address reached code takes. One that no path enters (`bpf_loop` of no rounds) is kept as an
+/// unreachable block, so that its address means something.
+pub(super) fn named_functions(program: &Program, facts: &Facts) -> BTreeSet<u32> {
+    let reached = facts.slots.iter().enumerate().filter(|(_, fact)| fact.reached);
+    let targets = reached.filter_map(|(slot, _)| match decode(&program.slots, slot) {
+        Ok(Instr::LoadPseudo { kind: Pseudo::Func, imm, .. }) => {
+            u32::try_from(slot as i64 + 1 + i64::from(imm)).ok()
+        }
+        _ => None,
+    });
+    targets.collect()
 }
 
 /// Slot after an instruction.

@@ -79,7 +79,11 @@ pub enum LowerError {
 /// [`LowerError::Unsupported`] for what the verifier judges but no engine runs; the others are defects of the proof.
 pub fn lower(verified: &Verified) -> Result<Ir<Proven>, LowerError> {
     let facts = verified.facts();
-    let keep = |s: &Subprogram| s.reached && (facts.throws || !s.in_exception_callback);
+    let named = blocks::named_functions(verified.program(), facts);
+    let keep = |s: &Subprogram| {
+        let entered = s.reached && (facts.throws || !s.in_exception_callback);
+        entered || named.contains(&s.start)
+    };
     let mut spans = Vec::new();
     for (index, sub) in facts.subprograms.iter().enumerate().filter(|(_, s)| keep(s)) {
         let role = if index == 0 {
@@ -87,7 +91,7 @@ pub fn lower(verified: &Verified) -> Result<Ir<Proven>, LowerError> {
         } else if facts.exception_callback == Some(index) {
             Role::ExceptionCallback { hidden: false }
         } else {
-            Role::Subprogram { callback: sub.callback }
+            Role::Subprogram { callback: sub.callback || named.contains(&sub.start) }
         };
         let stack = sub.stack_depth.next_multiple_of(8);
         spans.push(Span { start: sub.start, end: sub.end, name: sub.name.clone(), role, stack });

@@ -3,11 +3,12 @@
 use backstop_isa::Reg;
 use backstop_model::{ArgKind, HelperProto, MapKind, contexts, returns};
 
+use crate::check::dynptr::DynptrUse;
 use crate::check::mem::bits_text;
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::resolve::MAX_VAR_OFF;
-use crate::state::{Byte, Flags, Kind, MAX_STACK, MapId, RegState, byte_in_slot, spi};
+use crate::state::{Byte, DynptrKind, Flags, Kind, MAX_STACK, MapId, RegState, byte_in_slot, spi};
 
 /// What the arguments of one call said.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct CallMeta {
     pub func: Option<u32>,
     /// Constant key of an array lookup.
     pub const_key: Option<u64>,
+    /// Dynptr that was passed.
+    pub dynptr: Option<DynptrUse>,
 }
 
 /// A kind of value that an argument may be.
@@ -50,6 +53,7 @@ enum Accept {
     SockCommon,
     Socket,
     TcpSock,
+    Dynptr,
 }
 
 impl Accept {
@@ -72,6 +76,7 @@ impl Accept {
             Accept::SockCommon => "sock_common",
             Accept::Socket => "sock",
             Accept::TcpSock => "tcp_sock",
+            Accept::Dynptr => "dynptr_ptr",
         }
     }
 
@@ -95,6 +100,7 @@ impl Accept {
             Accept::SockCommon => plain && kind == Kind::SockCommon,
             Accept::Socket => plain && kind == Kind::Socket,
             Accept::TcpSock => plain && kind == Kind::TcpSock,
+            Accept::Dynptr => plain && kind == Kind::Dynptr,
         }
     }
 }
@@ -122,6 +128,7 @@ fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
         | ArgKind::UninitFixedMem(_)
         | ArgKind::UninitFixedMemAligned(_)
         | ArgKind::UninitLong => (MEMORY, false, false),
+        ArgKind::UninitMemOrNull => (MEMORY, true, false),
         ArgKind::Size | ArgKind::SizeOrZero | ArgKind::ConstAllocSize => (&[Accept::Scalar], false, false),
         ArgKind::ConstMap => (&[Accept::MapPtr], false, false),
         ArgKind::Ctx => (&[Accept::Ctx], false, false),
@@ -133,9 +140,25 @@ fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
         ArgKind::BtfSockCommon => {
             (&[Accept::SockCommon, Accept::Socket, Accept::TcpSock, Accept::TrustedBtf], false, false)
         }
+        ArgKind::DynptrUninitLocal
+        | ArgKind::DynptrUninitRingbuf
+        | ArgKind::DynptrRdonly
+        | ArgKind::Dynptr
+        | ArgKind::DynptrRingbuf => (&[Accept::Stack, Accept::Dynptr], false, false),
         ArgKind::Socket => (&[Accept::Socket, Accept::TcpSock], false, false),
         _ => return None,
     })
+}
+
+fn is_dynptr(arg: ArgKind) -> bool {
+    matches!(
+        arg,
+        ArgKind::DynptrUninitLocal
+            | ArgKind::DynptrUninitRingbuf
+            | ArgKind::DynptrRdonly
+            | ArgKind::Dynptr
+            | ArgKind::DynptrRingbuf
+    )
 }
 
 impl Verifier<'_> {
@@ -162,9 +185,13 @@ impl Verifier<'_> {
         let releases = proto.releases == Some(n as u8);
         if !(nullable && reg.is_null()) {
             self.check_type(r, &reg, types, nullable, rdonly)?;
-            self.check_arg_offset(r, &reg, releases)?;
+            let on_stack = is_dynptr(arg) && matches!(reg.kind, Kind::Stack(_));
+            self.check_arg_offset(r, &reg, releases && !on_stack)?;
         }
-        if releases {
+        if releases && is_dynptr(arg) {
+            self.check_dynptr_release(r)?;
+            meta.release = Some(r);
+        } else if releases {
             if reg.ref_id == 0 && !reg.is_null() {
                 return Reason::MustBeReferenced { reg: r.index() as u8 }.fail();
             }
@@ -185,6 +212,9 @@ impl Verifier<'_> {
         let mut flags = reg.flags;
         if rdonly {
             flags = flags.without(Flags::RDONLY);
+        }
+        if matches!(reg.kind, Kind::Mem(_)) {
+            flags = flags.without(Flags::PACKET_SLICE);
         }
         if nullable {
             flags = flags.without(Flags::MAYBE_NULL);
@@ -259,7 +289,7 @@ impl Verifier<'_> {
                 meta.raw = false;
                 Ok(())
             }
-            ArgKind::UninitMem => {
+            ArgKind::UninitMem | ArgKind::UninitMemOrNull => {
                 meta.raw = true;
                 Ok(())
             }
@@ -282,7 +312,7 @@ impl Verifier<'_> {
                 self.check_arg_alignment(reg, 8)
             }
             ArgKind::Size | ArgKind::SizeOrZero => {
-                let write = matches!(n.checked_sub(1).and_then(|i| proto.args.get(i)), Some(ArgKind::UninitMem));
+                let write = matches!(n.checked_sub(1).and_then(|i| proto.args.get(i)), Some(ArgKind::UninitMem | ArgKind::UninitMemOrNull));
                 self.check_size(r, write, arg == ArgKind::SizeOrZero, meta)
             }
             ArgKind::ConstAllocSize => {
@@ -299,6 +329,13 @@ impl Verifier<'_> {
                 Ok(())
             }
             ArgKind::SpinLock => self.process_spin_lock(r, proto.name == "spin_lock"),
+            ArgKind::DynptrUninitLocal => self.make_dynptr(r, DynptrKind::Local, 0),
+            ArgKind::DynptrUninitRingbuf => self.make_dynptr(r, DynptrKind::Ringbuf, 0),
+            ArgKind::DynptrRdonly | ArgKind::Dynptr | ArgKind::DynptrRingbuf => {
+                let want = (arg == ArgKind::DynptrRingbuf).then_some(DynptrKind::Ringbuf);
+                meta.dynptr = Some(self.use_dynptr(n, r, want)?);
+                Ok(())
+            }
             ArgKind::Timer => self.check_timer(r, reg, meta),
             ArgKind::ConstStr => self.check_const_str(r, reg).map(|_| ()),
             _ => Ok(()),

@@ -1,6 +1,7 @@
 //! What must hold before an instruction may run.
 
 mod args;
+mod dynptr;
 mod lock;
 mod mem;
 mod region;
@@ -8,4 +9,5 @@ mod stack_access;
 mod stack_range;
 
 pub(crate) use args::CallMeta;
+pub(crate) use dynptr::DynptrUse;
 pub(crate) use mem::{Access, Value};

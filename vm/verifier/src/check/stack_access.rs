@@ -5,11 +5,10 @@ use std::sync::Arc;
 use backstop_isa::Reg;
 
 use crate::check::mem::{Access, Value};
-use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::resolve::MAX_VAR_OFF;
-use crate::state::{self, Byte, Kind, MAX_STACK, Object, RegState, Slot, byte_in_slot, spi};
+use crate::state::{self, Byte, Kind, MAX_STACK, RegState, Slot, byte_in_slot, spi};
 
 impl Verifier<'_> {
     pub(super) fn access_stack(&mut self, a: &Access, frame: usize, reg: &RegState, off: i32) -> Check {
@@ -325,30 +324,6 @@ impl Verifier<'_> {
         if zero_used && let Value::Reg(r) = a.value {
             self.mark_precise(r)?;
         }
-        Ok(())
-    }
-
-    /// A store hits a dynptr: both its slots are gone. One that holds a reference must not be lost so.
-    pub(super) fn destroy_dynptr(&mut self, frame: usize, slot_no: usize) -> Check {
-        let object = self.cur.frame_at(frame).slot(slot_no).and_then(|s| s.object);
-        let Some(Object::Dynptr { kind, first }) = object else { return Ok(()) };
-        if kind == state::DynptrKind::Ringbuf {
-            return Reason::DynptrReferenced {}.fail();
-        }
-        let other = if first { slot_no.wrapping_sub(1) } else { slot_no + 1 };
-        let id = self.cur.frame_at(frame).slot(slot_no).map_or(0, |s| s.spilled().id);
-        for n in [slot_no, other] {
-            if n < MAX_STACK as usize / 8 {
-                let slot = self.cur.frame_at_mut(frame).slot_mut(n);
-                slot.bytes = [Byte::Invalid; 8];
-                slot.reg = None;
-                slot.object = None;
-            }
-        }
-        self.cur.for_each_reg(
-            |r| id != 0 && r.dynptr_id == id,
-            |r| *r = RegState::scalar(Scalar::unknown()),
-        );
         Ok(())
     }
 }

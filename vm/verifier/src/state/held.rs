@@ -1,7 +1,5 @@
 //! What a path holds: references, locks and sections that must be given back before it may end.
 
-use super::stack::IrqClass;
-
 /// What a held entry is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RefKind {
@@ -10,7 +8,7 @@ pub(crate) enum RefKind {
     /// A spin lock: which lookup and which map or object type it lies in.
     Lock { id: u32, place: u64 },
     /// A saved irq flag.
-    Irq(IrqClass),
+    Irq,
 }
 
 /// One thing held.
@@ -75,23 +73,23 @@ impl Held {
     }
 
     /// Opens an irq-off section.
-    pub fn irq_save(&mut self, id: u32, insn: u32, class: IrqClass) {
-        self.acquire(id, insn, RefKind::Irq(class));
+    pub fn irq_save(&mut self, id: u32, insn: u32) {
+        self.acquire(id, insn, RefKind::Irq);
         self.irq_id = id;
     }
 
     /// Closes the innermost irq-off section. The innermost one, if it is another.
     pub fn irq_restore(&mut self, id: u32) -> Result<(), Option<Ref>> {
-        let innermost = self.refs.iter().rev().find(|r| matches!(r.kind, RefKind::Irq(_))).copied();
+        let innermost = self.refs.iter().rev().find(|r| r.kind == RefKind::Irq).copied();
         if self.irq_id != id {
             return Err(innermost);
         }
-        let Some(i) = self.refs.iter().position(|r| r.id == id && matches!(r.kind, RefKind::Irq(_))) else {
+        let Some(i) = self.refs.iter().position(|r| r.id == id && r.kind == RefKind::Irq) else {
             return Err(innermost);
         };
         self.refs.remove(i);
         self.irq_id =
-            self.refs.iter().rev().find(|r| matches!(r.kind, RefKind::Irq(_))).map_or(0, |r| r.id);
+            self.refs.iter().rev().find(|r| r.kind == RefKind::Irq).map_or(0, |r| r.id);
         Ok(())
     }
 

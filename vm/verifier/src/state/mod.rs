@@ -14,9 +14,9 @@ use backstop_isa::Reg;
 
 pub(crate) use held::{Held, RefKind};
 pub(crate) use history::{Access, HistEntry, Linked, LinkedSet};
-pub(crate) use reg::{ADD_CONST, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState};
+pub(crate) use reg::{ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState};
 pub(crate) use stack::{
-    Byte, DynptrKind, IrqClass, IterKind, IterState, MAX_STACK, Object, Slot, Slots, byte_in_slot, spi,
+    Byte, DynptrKind, IterKind, IterState, MAX_STACK, Object, Slot, Slots, byte_in_slot, spi,
 };
 
 /// Deepest chain of calls.
@@ -82,10 +82,6 @@ impl Frame {
 
     pub fn reg_mut(&mut self, r: Reg) -> &mut RegState {
         &mut self.regs[r.index()]
-    }
-
-    pub fn in_callback(&self) -> bool {
-        self.role == FrameRole::Callback
     }
 
     /// Slot at an index, if the frame has it.

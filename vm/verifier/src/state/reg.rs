@@ -63,6 +63,8 @@ impl Flags {
     pub const NON_OWN_REF: Flags = Flags(128);
     pub const PERCPU: Flags = Flags(256);
     pub const USER: Flags = Flags(512);
+    /// Part of a packet, seen through a dynptr.
+    pub const PACKET_SLICE: Flags = Flags(1024);
 
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
@@ -87,7 +89,11 @@ pub(crate) const AT_PKT_END: i32 = -1;
 pub(crate) const BEYOND_PKT_END: i32 = -2;
 
 /// Set in `id` of a scalar that differs from the others of its id by the constant in `off`.
-pub(crate) const ADD_CONST: u32 = 1 << 31;
+pub(crate) const ADD_CONST64: u32 = 1 << 31;
+/// The same, of the low half alone; the high half is 0.
+pub(crate) const ADD_CONST32: u32 = 1 << 30;
+/// Either.
+pub(crate) const ADD_CONST: u32 = ADD_CONST64 | ADD_CONST32;
 
 /// One register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

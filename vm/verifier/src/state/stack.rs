@@ -40,10 +40,9 @@ pub(crate) enum IterState {
 /// What a special object on the stack is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Object {
-    /// `kind` is the iterator's struct (`num`, `bits`); `first` marks its lowest slot's owner.
+    /// `first` marks the slot of the lowest address, which holds the reference.
     Iter { kind: IterKind, state: IterState, depth: u32, first: bool },
-    /// `class` tells the native save from that of the resilient lock.
-    IrqFlag { class: IrqClass },
+    IrqFlag,
     Dynptr { kind: DynptrKind, first: bool },
 }
 
@@ -68,13 +67,6 @@ impl IterKind {
             IterKind::Bits => 2,
         }
     }
-}
-
-/// Which pair of kfuncs a saved irq flag belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum IrqClass {
-    Native,
-    Lock,
 }
 
 /// What a dynptr is over.

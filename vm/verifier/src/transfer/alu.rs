@@ -6,7 +6,7 @@ use crate::domain::{self, Scalar};
 use crate::env::Verifier;
 use crate::explore::Step;
 use crate::reason::{Check, Reason};
-use crate::state::{ADD_CONST, Kind, RegState};
+use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, Kind, RegState};
 
 /// Linux's names of the operators, for its texts.
 pub(crate) const fn op_name(op: AluOp) -> &'static str {
@@ -22,6 +22,19 @@ pub(crate) const fn op_name(op: AluOp) -> &'static str {
         AluOp::Lsh => "<<=",
         AluOp::Rsh => ">>=",
         AluOp::Arsh => "s>>=",
+    }
+}
+
+/// How far the result lies from the operand, if it is a constant that linked registers can carry.
+fn linked_distance(op: AluOp, width: Width, src: &RegState) -> Option<i32> {
+    let value = match width {
+        Width::W64 => i32::try_from(src.var.is_const()? as i64).ok()?,
+        Width::W32 => src.var.is_const32()? as i32,
+    };
+    match op {
+        AluOp::Add => Some(value),
+        AluOp::Sub => value.checked_neg(),
+        _ => None,
     }
 }
 
@@ -83,18 +96,15 @@ impl Verifier<'_> {
         }
         let var = domain::alu(op, width, &value, &src_reg.var, self.precision);
         let mut out = RegState { var, ..*self.reg(dst) };
-        let constant = src_reg.var.is_const();
-        match constant {
-            Some(k) if self.capable() && op == AluOp::Add && width == Width::W64 && out.id != 0 => {
-                if out.id & ADD_CONST != 0 || k > i32::MAX as u64 {
-                    out.off = 0;
-                    out.id = 0;
-                } else {
-                    out.id |= ADD_CONST;
-                    out.off = k as i32;
-                }
+        match linked_distance(op, width, src_reg).filter(|_| self.capable() && out.id & ADD_CONST == 0 && out.id != 0) {
+            Some(distance) => {
+                out.id |= if width == Width::W64 { ADD_CONST64 } else { ADD_CONST32 };
+                out.off = distance;
             }
-            _ => out.id = 0,
+            None => {
+                out.id = 0;
+                out.off = 0;
+            }
         }
         self.cur.set(dst, out);
         Ok(Step::Next)

@@ -7,7 +7,7 @@ use crate::env::Verifier;
 use crate::explore::Step;
 use crate::reason::{Check, Reason};
 use crate::state::{
-    ADD_CONST, AT_PKT_END, Access, BEYOND_PKT_END, Flags, Kind, Linked, LinkedSet, RefKind, RegState, State,
+    ADD_CONST, ADD_CONST32, AT_PKT_END, Access, BEYOND_PKT_END, Flags, Kind, Linked, LinkedSet, RefKind, RegState, State,
 };
 use crate::world::FieldClass;
 
@@ -344,19 +344,25 @@ fn sync_linked(state: &mut State, known: Reg, linked: &LinkedSet) {
     }
 }
 
+/// The value of a register linked to `known`, as far as it follows; else what it was.
 fn linked_value(old: &RegState, known: &RegState) -> RegState {
-    let plain = (old.id & ADD_CONST == 0 && known.id & ADD_CONST == 0) || old.off == known.off;
-    if plain {
+    if old.id == known.id && (old.id & ADD_CONST == 0 || old.off == known.off) {
         return *known;
     }
-    let distance = i64::from(old.off) - i64::from(known.off);
-    let var = domain::alu(
-        backstop_isa::AluOp::Add,
-        Width::W64,
-        &known.var,
-        &domain::Scalar::constant(distance as u64),
-        domain::Precision::Linux,
-    );
+    let plus = |value: &domain::Scalar, distance: i64| {
+        let distance = domain::Scalar::constant(distance as u64);
+        domain::alu(backstop_isa::AluOp::Add, Width::W64, value, &distance, domain::Precision::Linux)
+    };
+    let offset = |r: &RegState| if r.id & ADD_CONST != 0 { i64::from(r.off) } else { 0 };
+    let sum = plus(&known.var, offset(old) - offset(known));
+    // Of a register that was added to in 32 bits only the low half says anything of the others.
+    let low_only = known.id & ADD_CONST32 != 0;
+    let var = match (low_only, old.id & ADD_CONST32 != 0) {
+        (false, false) => sum,
+        (_, true) => domain::mov32(&sum),
+        (true, false) if old.var.umax <= u64::from(u32::MAX) => domain::mov32(&sum),
+        (true, false) => return *old,
+    };
     RegState { var, off: old.off, id: old.id, ..*known }
 }
 

@@ -7,7 +7,7 @@ use crate::collect::HeldCall;
 use crate::env::Verifier;
 use crate::explore::Step;
 use crate::reason::{Check, Reason};
-use crate::state::{Frame, FrameRole, Kind, MAX_FRAMES, RegState, RetRange, State};
+use crate::state::{Flags, Frame, FrameRole, Kind, MAX_FRAMES, RegState, RetRange, State};
 
 impl Verifier<'_> {
     pub fn call(&mut self, instr: &Instr) -> Check<Step> {
@@ -112,7 +112,7 @@ impl Verifier<'_> {
     /// Packet pointers are worth nothing after the packet has moved.
     pub fn forget_packets(&mut self) {
         let gone = self.invalid();
-        self.cur.for_each_reg(RegState::is_packet_any, |r| *r = gone);
+        self.cur.for_each_reg(|r| r.is_packet_any() || r.flags.has(Flags::PACKET_SLICE), |r| *r = gone);
     }
 
     pub fn exit(&mut self) -> Check<Step> {

@@ -8,7 +8,7 @@ use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::explore::Step;
 use crate::reason::{Check, Reason};
-use crate::state::{Flags, FrameRole, Kind, RefKind, RegState};
+use crate::state::{DynptrKind, Flags, FrameRole, Kind, RefKind, RegState};
 use crate::transfer::callback::CallbackArgs;
 
 mod id {
@@ -42,7 +42,11 @@ impl Verifier<'_> {
                 return Reason::MapFuncMismatch { map: kind as u32, name: bpf_name(proto), id: number }.fail();
             }
         }
-        if proto.changes_packet {
+        let writes_packet = proto.name == "dynptr_write"
+            && meta.dynptr.is_some_and(|d| matches!(d.kind, DynptrKind::Skb | DynptrKind::Xdp));
+        // A tail call that failed has moved nothing.
+        let moved = proto.changes_packet && proto.id != id::TAIL_CALL;
+        if moved || writes_packet {
             self.forget_packets();
         }
         self.returned(self.insn);
@@ -51,7 +55,8 @@ impl Verifier<'_> {
 
     fn find_helper(&self, number: i32) -> Check<&'static HelperProto> {
         let number_u = u32::try_from(number).unwrap_or(u32::MAX);
-        let Some(name) = helpers::name(number_u) else {
+        let name = if number == 0 { Some("unspec") } else { helpers::name(number_u) };
+        let Some(name) = name else {
             return Reason::HelperUnknown { name: "unknown".into(), id: number }.fail();
         };
         let name = format!("bpf_{name}");
@@ -137,6 +142,12 @@ impl Verifier<'_> {
 
     fn release_argument(&mut self, proto: &HelperProto, meta: &CallMeta) -> Check {
         let Some(r) = meta.release else { return Ok(()) };
+        if let Some(dynptr) = meta.dynptr {
+            if self.release_dynptr(dynptr.ref_id) {
+                return Ok(());
+            }
+            return Reason::HelperNotAcquired { name: bpf_name(proto), id: proto.id as i32 }.fail();
+        }
         if meta.ref_id == 0 && self.reg(r).is_null() {
             return Ok(());
         }
@@ -193,7 +204,9 @@ impl Verifier<'_> {
         }
         match proto.name {
             "snprintf" => self.check_snprintf()?,
-            "trace_printk" => {}
+            "dynptr_from_mem" if !matches!(self.reg(Reg::R1).kind, Kind::MapValue(_)) => {
+                return Reason::DynptrSource { ty: self.reg(Reg::R1).type_name() }.fail();
+            }
             _ => {}
         }
         Ok(None)
@@ -202,23 +215,18 @@ impl Verifier<'_> {
     /// A tail call that succeeds ends the program, or returns from the subprogram that made it; one that fails goes on.
     fn tail_call(&mut self) -> Check<Option<Step>> {
         self.check_end("tail_call", false, true)?;
-        let in_callback =
-            self.cur.frames.iter().any(|f| matches!(f.role, FrameRole::Callback | FrameRole::AsyncCallback));
-        if in_callback {
+        if let Kind::MapPtr(map) = self.reg(Reg::R2).kind
+            && self.world.map(map).spec.kind != MapKind::ProgArray
+        {
+            return Reason::TailCallMap {}.fail();
+        }
+        if self.in_callback() {
             return Reason::TailCallInCallback { at: self.insn as usize }.fail();
         }
         if self.cur.frames.len() == 1 {
             return Ok(None);
         }
         let at = self.insn;
-        let map = self.reg(Reg::R2).kind;
-        if let Kind::MapPtr(map) = map {
-            let kind = self.world.map(map).spec.kind;
-            if kind != MapKind::ProgArray {
-                let name = "bpf_tail_call".to_owned();
-                return Reason::MapFuncMismatch { map: kind as u32, name, id: id::TAIL_CALL as i32 }.fail();
-            }
-        }
         self.push_branch(at + 1, at)?;
         if let Some(mut p) = self.pending.pop() {
             let frame = p.state.frame_mut();
@@ -232,6 +240,11 @@ impl Verifier<'_> {
         self.forget_packets();
         self.cur.set(Reg::R0, RegState::UNKNOWN);
         self.leave_function().map(Some)
+    }
+
+    /// Some frame of the path was entered by native code.
+    pub fn in_callback(&self) -> bool {
+        self.cur.frames.iter().any(|f| matches!(f.role, FrameRole::Callback | FrameRole::AsyncCallback))
     }
 
     fn helper_result(&mut self, proto: &HelperProto, meta: &CallMeta) {
@@ -260,6 +273,14 @@ impl Verifier<'_> {
                 let ring = if proto.name == "ringbuf_reserve" { Flags::RINGBUF } else { Flags::NONE };
                 nullable(self, Kind::Mem(size), ring)
             }
+            RetKind::DynptrMemOrNull => match meta.dynptr {
+                Some(from) => {
+                    let id = self.new_id();
+                    let slice = self.slice_of(from, meta.mem_size, false);
+                    RegState { id, flags: Flags::MAYBE_NULL, ..slice }
+                }
+                None => RegState::UNKNOWN,
+            },
             RetKind::SocketOrNull => nullable(self, Kind::Socket, Flags::NONE),
             RetKind::TcpSockOrNull => nullable(self, Kind::TcpSock, Flags::NONE),
             RetKind::SockCommonOrNull => nullable(self, Kind::SockCommon, Flags::NONE),

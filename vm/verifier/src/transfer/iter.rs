@@ -9,23 +9,20 @@ use crate::check::{Access, Value};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::state::{
-    Byte, IrqClass, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi,
+    Byte, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi,
 };
 use crate::transfer::kfunc::KfuncMeta;
 
 impl Verifier<'_> {
-    /// Slot of the object's lowest address (Linux: `stack_slot_obj_get_spi`).
-    fn object_slot(&self, reg: &RegState, what: &'static str, slots: usize) -> Check<usize> {
-        let Some(var) = reg.var.is_const() else { return Reason::StackObjectConst { what }.fail() };
+    /// Slot of the object's lowest address, if it can be one (Linux: `stack_slot_obj_get_spi`).
+    fn object_slot(&self, reg: &RegState, slots: usize) -> Option<usize> {
+        let var = reg.var.is_const()?;
         let off = (var as i64).wrapping_add(i64::from(reg.off));
         if off % 8 != 0 || off >= 0 || off < -i64::from(MAX_STACK) {
-            return Reason::StackObjectOffset { what, off }.fail();
+            return None;
         }
         let slot = spi(off as i32);
-        if slot + 1 < slots {
-            return Reason::StackObjectOffset { what, off }.fail();
-        }
-        Ok(slot)
+        (slot + 1 >= slots).then_some(slot)
     }
 
     pub fn process_iter_arg(
@@ -47,7 +44,9 @@ impl Verifier<'_> {
         if kfunc.flags.iter_new {
             return self.open_iter(kind, arg, r, reg, frame);
         }
-        let slot = self.object_slot(reg, "iter", kind.slots())?;
+        let Some(slot) = self.object_slot(reg, kind.slots()) else {
+            return Reason::IterInit { name: kind.name(), arg }.fail();
+        };
         let owned = |n: usize| {
             self.cur.frame_at(frame).slot(slot - n).is_some_and(|s| {
                 matches!(s.object, Some(Object::Iter { kind: k, first, .. }) if k == kind && first == (n == 0))
@@ -61,6 +60,8 @@ impl Verifier<'_> {
             self.liveness.now.read(frame, slot - n);
         }
         meta.iter = Some((frame, slot));
+        // What `next` gives is gone with the iterator.
+        meta.ref_id = self.cur.frame_at(frame).slot(slot).map_or(0, Slot::reference);
         if kfunc.flags.iter_destroy {
             let id = self.cur.frame_at(frame).slot(slot).map_or(0, Slot::reference);
             self.cur.held_mut().release_pointer(id);
@@ -75,9 +76,8 @@ impl Verifier<'_> {
     }
 
     fn open_iter(&mut self, kind: IterKind, arg: usize, r: Reg, reg: &RegState, frame: usize) -> Check {
-        let slot = match self.object_slot(reg, "iter", kind.slots()) {
-            Ok(slot) => slot,
-            Err(why) => return Err(why),
+        let Some(slot) = self.object_slot(reg, kind.slots()) else {
+            return Reason::IterUninit { name: kind.name(), arg }.fail();
         };
         let occupied = (0..kind.slots()).any(|n| {
             let there = self.cur.frame_at(frame).slot(slot - n);
@@ -138,7 +138,7 @@ impl Verifier<'_> {
                 if let Some(old) = previous {
                     self.widen(old, &mut p.state);
                 }
-                p.state.set(Reg::R0, RegState { id: 0, ..element });
+                p.state.set(Reg::R0, element);
                 self.pending.push(p);
             }
         }
@@ -150,7 +150,9 @@ impl Verifier<'_> {
     pub fn process_irq_flag(&mut self, arg: usize, reg: &RegState, save: bool) -> Check {
         let Kind::Stack(frame) = reg.kind else { return Reason::IrqStack { arg }.fail() };
         let frame = usize::from(frame);
-        let slot = self.object_slot(reg, "irq_flag", 1)?;
+        let Some(slot) = self.object_slot(reg, 1) else {
+            return if save { Reason::IrqUninit { arg } } else { Reason::IrqInit { arg } }.fail();
+        };
         let there = self.cur.frame_at(frame).slot(slot).cloned().unwrap_or(Slot::EMPTY);
         let r = Reg::new(arg as u8 + 1).unwrap_or(Reg::R1);
         if save {
@@ -159,12 +161,12 @@ impl Verifier<'_> {
             }
             self.touch(r, 0)?;
             let (id, at) = (self.new_id(), self.insn);
-            self.cur.held_mut().irq_save(id, at, IrqClass::Native);
+            self.cur.held_mut().irq_save(id, at);
             let owner = RegState { ref_id: id, ..RegState::pointer(Kind::Stack(frame as u8)) };
             *self.cur.frame_at_mut(frame).slot_mut(slot) = Slot {
                 bytes: [Byte::IrqFlag; 8],
                 reg: Some(Arc::new(owner)),
-                object: Some(Object::IrqFlag { class: IrqClass::Native }),
+                object: Some(Object::IrqFlag),
             };
             self.liveness.now.write(frame, slot);
             return Ok(());

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use backstop_isa::Reg;
-use backstop_model::{BuiltinKfunc, Kfunc, KfuncIdentity, kfuncs, returns};
+use backstop_model::{BuiltinKfunc, Kfunc, kfuncs, returns};
 
+use crate::check::DynptrUse;
 use crate::code::builtin;
 use crate::env::Verifier;
 use crate::explore::Step;
@@ -26,6 +27,8 @@ pub(crate) struct KfuncMeta {
     pub dropped: bool,
     /// Size of the memory that a pointer result has, from a `__szk`-like argument.
     pub r0_size: Option<u64>,
+    /// Dynptr that was passed.
+    pub dynptr: Option<DynptrUse>,
 }
 
 impl Verifier<'_> {
@@ -179,9 +182,4 @@ impl Verifier<'_> {
         self.readable(r)?;
         if self.reg(r).is_scalar() { Ok(()) } else { Reason::NotScalar { reg: r.index() as u8 }.fail() }
     }
-
-    pub fn host_kfunc(kfunc: &Kfunc) -> bool {
-        matches!(kfunc.identity, KfuncIdentity::Host(_))
-    }
 }
-

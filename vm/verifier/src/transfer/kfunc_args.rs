@@ -8,7 +8,7 @@ use crate::check::CallMeta;
 use crate::env::Verifier;
 use crate::global::is_context_type;
 use crate::reason::{Check, Reason};
-use crate::state::{Flags, Kind, RegState};
+use crate::state::{DynptrKind, Flags, Kind, RegState};
 use crate::transfer::kfunc::KfuncMeta;
 
 /// One parameter.
@@ -47,6 +47,15 @@ fn judged(known: Option<BuiltinKfunc>) -> bool {
                 | LocalIrqRestore
                 | ObjNew
                 | ObjDrop
+                | DynptrFromSkb
+                | DynptrFromXdp
+                | DynptrSlice
+                | DynptrSliceRdwr
+                | DynptrAdjust
+                | DynptrClone
+                | DynptrSize
+                | DynptrIsNull
+                | DynptrIsRdonly
         )
     )
 }
@@ -99,6 +108,10 @@ impl Verifier<'_> {
         }
         self.readable(p.r)?;
         let nullable = has_suffix(p.name, "__nullable") || has_suffix(p.name, "__opt");
+        let sized = len.filter(|l| has_suffix(l.name, "__szk"));
+        if let (true, Some(len)) = (reg.is_null() && nullable, sized) {
+            return self.check_const_buffer(p, len, &reg, meta).map(|()| true);
+        }
         if (reg.is_null() || reg.maybe_null()) && (kfunc.flags.trusted_args || kfunc.flags.release) && !nullable {
             return Reason::KfuncNullArg { arg: p.n }.fail();
         }
@@ -124,6 +137,13 @@ impl Verifier<'_> {
             Some(BuiltinKfunc::ObjDrop) => return self.check_object_arg(p, &reg, meta).map(|()| false),
             _ => {}
         }
+        let dynptr = btf.pointee(p.ty).is_some_and(|t| btf.name(btf.resolve(t)) == "bpf_dynptr");
+        if dynptr {
+            return self.check_kfunc_dynptr(known, p, &reg, meta).map(|()| false);
+        }
+        if let Some(len) = len.filter(|l| has_suffix(l.name, "__szk")) {
+            return self.check_const_buffer(p, len, &reg, meta).map(|()| true);
+        }
         self.check_kfunc_pointer(kfunc, btf, p, &reg, len)
     }
 
@@ -138,6 +158,45 @@ impl Verifier<'_> {
             self.mark_precise(p.r)?;
             meta.constant = Some(value);
         }
+        Ok(())
+    }
+
+    fn check_kfunc_dynptr(
+        &mut self,
+        known: Option<BuiltinKfunc>,
+        p: Param,
+        reg: &RegState,
+        meta: &mut KfuncMeta,
+    ) -> Check {
+        self.check_dynptr_place(p.n, reg)?;
+        if !has_suffix(p.name, "__uninit") {
+            meta.dynptr = Some(self.use_dynptr(p.n, p.r, None)?);
+            return Ok(());
+        }
+        let (kind, shared) = match (known, meta.dynptr) {
+            (Some(BuiltinKfunc::DynptrFromSkb), _) => (DynptrKind::Skb, 0),
+            (Some(BuiltinKfunc::DynptrFromXdp), _) => (DynptrKind::Xdp, 0),
+            (_, Some(parent)) => (parent.kind, parent.ref_id),
+            _ => (DynptrKind::Local, 0),
+        };
+        if reg.kind == Kind::Dynptr {
+            return Reason::DynptrUninit {}.fail();
+        }
+        self.make_dynptr(p.r, kind, shared)
+    }
+
+    /// An optional buffer and its constant length, which is also the length of the result.
+    fn check_const_buffer(&mut self, p: Param, len: Param, reg: &RegState, meta: &mut KfuncMeta) -> Check {
+        if reg.is_null() {
+            self.check_scalar_arg(len.r)?;
+        } else {
+            self.check_kfunc_buffer(p, len)?;
+        }
+        let Some(size) = self.reg(len.r).scalar_const() else {
+            return Reason::KfuncConst { reg: len.r.index() as u8 }.fail();
+        };
+        self.mark_precise(len.r)?;
+        meta.r0_size = Some(size);
         Ok(())
     }
 

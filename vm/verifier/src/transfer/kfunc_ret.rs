@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backstop_btf::{Type, TypeId};
 use backstop_isa::Reg;
-use backstop_model::{BuiltinKfunc, Kfunc};
+use backstop_model::{BuiltinKfunc, Kfunc, returns};
 
 use crate::domain::Scalar;
 use crate::env::Verifier;
@@ -20,6 +20,9 @@ impl Verifier<'_> {
             Type::Void => return Ok(()),
             Type::Ptr { to } => match known {
                 Some(BuiltinKfunc::ObjNew) => self.new_object(meta)?,
+                Some(BuiltinKfunc::DynptrSlice | BuiltinKfunc::DynptrSliceRdwr) => {
+                    self.dynptr_slice(known == Some(BuiltinKfunc::DynptrSlice), meta)?
+                }
                 _ => self.pointer_result(kfunc, to, meta)?,
             },
             _ => {
@@ -69,6 +72,16 @@ impl Verifier<'_> {
         let flags = if kfunc.flags.rcu_protected { Flags::RCU } else { Flags::TRUSTED };
         // An acquired object is trusted by its reference; others by the kfunc's word.
         Ok(RegState::pointer(Kind::Btf(BtfRef { btf: number, id: target.0 })).flagged(flags))
+    }
+
+    fn dynptr_slice(&mut self, read_only: bool, meta: &KfuncMeta) -> Check<RegState> {
+        if !read_only && !returns::packet(&self.program.kind).write {
+            return Reason::DynptrSliceWrite {}.fail();
+        }
+        let (Some(from), Some(size)) = (meta.dynptr, meta.r0_size) else { return Ok(RegState::UNKNOWN) };
+        let slice = self.slice_of(from, size, read_only);
+        // The reference stays with the dynptr: a slice is invalidated with it.
+        Ok(RegState { ref_id: 0, ..slice })
     }
 
     /// `bpf_obj_new`: the type is named by a constant, in the program's own types.

@@ -146,7 +146,17 @@ impl Verifier<'_> {
         self.check_offset_free(&ctx, Reg::R6, false)?;
         self.clear_caller_saved();
         self.cur.set(Reg::R0, RegState::UNKNOWN);
-        Ok(Step::Next)
+        if self.in_callback() {
+            return Reason::LegacyInCallback { at: self.insn as usize }.fail();
+        }
+        if self.cur.frames.len() == 1 {
+            return Ok(Step::Next);
+        }
+        // Beyond the packet's end the function returns 0 from here.
+        let at = self.insn;
+        self.push_branch(at + 1, at)?;
+        self.cur.set(Reg::R0, RegState::constant(0));
+        self.leave_function()
     }
 
     pub fn load_pseudo(&mut self, dst: Reg, kind: Pseudo, imm: i32, next_imm: i32) -> Check<Step> {

@@ -88,7 +88,20 @@ pub fn judge(referee: &Referee, program: &Program) -> Result<(Expected, String),
     Ok(match referee.load(&load).map_err(|error| error.to_string())? {
         Outcome::Loaded(_) => (Expected::Accept, String::new()),
         Outcome::Refused(refused) => {
-            (Expected::Reject { text: refused.reason() }, refused.log.text().to_owned())
+            (Expected::Reject { text: without_neighbours(refused.reason()) }, refused.log.text().to_owned())
         }
     })
+}
+
+/// Some of the kernel's reasons lack a line break before or after them, so that the walked instruction or the counts stand
+/// on their line.
+fn without_neighbours(reason: String) -> String {
+    let reason = match reason.split_once("processed ") {
+        Some((text, counts)) if !text.is_empty() && counts.contains("insns (limit") => text.to_owned(),
+        _ => reason,
+    };
+    match reason.find("BPF program is too large") {
+        Some(at) => reason[at..].to_owned(),
+        None => reason,
+    }
 }

@@ -1,0 +1,160 @@
+//! `backstop jit-dump`: BPF instructions, the IR and the machine code that the JIT made of them, interleaved.
+
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+pub use native::jit_dump;
+
+/// Says that there is nothing to dump.
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
+pub fn jit_dump(_: &crate::args::JitDumpArgs) -> crate::failure::Result {
+    let why = "this build of backstop has no JIT; build it for x86-64 Linux with the feature `jit`";
+    Err(crate::failure::Failure::Usage(why.to_owned()))
+}
+
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+mod native {
+    use backstop::ir::{Callee, FuncId, Ir, Proven};
+    use backstop::{Config, EngineChoice, Program};
+    use backstop_jit_x86::{Image, ListingRow, Symbol};
+    use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
+
+    use crate::args::JitDumpArgs;
+    use crate::commands::{disasm, names};
+    use crate::failure::{Outcome, Result};
+    use crate::output::{Out, note};
+    use crate::session::{self, Session};
+
+    /// Column in which remarks begin.
+    const REMARK: usize = 56;
+
+    /// `backstop jit-dump`.
+    pub fn jit_dump(args: &JitDumpArgs) -> Result {
+        let config: Config = session::config(&args.judging).engine(EngineChoice::Jit);
+        let engine = session::engine(config)?;
+        let session = Session::open(&engine, &args.object, &args.judging)?;
+        let (mut out, mut outcome) = (Out::new(), Outcome::Done);
+        for name in session.wanted(&args.object, args.program.as_deref())? {
+            let loaded = session.object.load_programs(&session.linker, &[name.as_str()]);
+            match loaded.and_then(|l| Ok(l.program(&name)?)) {
+                Ok(program) => dump(&program).iter().try_for_each(|line| out.line(line))?,
+                Err(error) => {
+                    outcome = Outcome::Refused;
+                    note(format_args!("error: {error}"));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn dump(program: &Program<()>) -> Vec<String> {
+        let Some(image) = program.image() else { return Vec::new() };
+        let (ir, size, code) = (program.ir(), image.size(), image.code.len());
+        let mut out = vec![format!("program {}: {size} bytes, {code} of them code, native stack {}", program.name(), image.native_stack)];
+        if let Some(boundary) = &image.boundary {
+            let below = boundary.sp_below_rbp;
+            out.push(format!("boundary: sp is rbp - {below}, exception callback at {:#x}", boundary.callback));
+        }
+        let ops = operations(ir);
+        let (mut func, mut slot) = (None, None);
+        for row in image.listing() {
+            if func != Some(row.func) {
+                func = Some(row.func);
+                slot = None;
+                out.push(format!("\n{}:", function(ir, row.func)));
+            }
+            let at = ir.position(row.op).and_then(|p| p.slot);
+            if at != slot {
+                slot = at;
+                out.extend(at.map(|at| bpf(ir, at)));
+            }
+            out.extend(ops.get(row.op.0 as usize).map(|text| format!("    | {text}")));
+            out.extend(machine(ir, image, &row));
+        }
+        out.push(String::new());
+        out
+    }
+
+    fn function(ir: &Ir<Proven>, id: FuncId) -> String {
+        ir.func(id).map_or_else(|| format!("f{}", id.0), |f| format!("{} (f{})", f.name, id.0))
+    }
+
+    fn bpf(ir: &Ir<Proven>, slot: u32) -> String {
+        let program = ir.program();
+        let source = program.line_at(slot).filter(|l| l.slot == slot).and_then(|l| names::source(program, l));
+        let source = source.map_or_else(String::new, |text| format!("; {text}\n"));
+        let text = disasm::instruction(program, slot).unwrap_or_default();
+        format!("{source}{slot:>6}: {text}")
+    }
+
+    /// The IR's text by operation, whose ids are dense. It prints functions in order: a header, then for each block a label, operations, a terminator.
+    fn operations(ir: &Ir<Proven>) -> Vec<String> {
+        let text = ir.to_string();
+        let mut lines = text.lines();
+        let mut ops = Vec::new();
+        for (index, func) in ir.funcs().iter().enumerate() {
+            // A blank line stands between functions; the header follows.
+            let before = if index > 0 { 2 } else { 1 };
+            lines.by_ref().take(before).for_each(drop);
+            for block in &func.blocks {
+                let label = lines.next().unwrap_or_default().trim_end_matches(':');
+                let own = lines.by_ref().take(block.ops.len().saturating_add(1));
+                ops.extend(own.enumerate().map(|(i, line)| match i {
+                    0 => format!("{label}: {}", line.trim()),
+                    _ => line.trim().to_owned(),
+                }));
+            }
+        }
+        ops
+    }
+
+    fn machine(ir: &Ir<Proven>, image: &Image, row: &ListingRow) -> Vec<String> {
+        let bytes = image.code.get(row.start as usize..row.end as usize).unwrap_or_default();
+        let mut decoder = Decoder::with_ip(64, bytes, u64::from(row.start), DecoderOptions::NONE);
+        let mut formatter = IntelFormatter::new();
+        let options = formatter.options_mut();
+        options.set_hex_prefix("0x");
+        options.set_hex_suffix("");
+        options.set_uppercase_hex(false);
+        options.set_space_after_operand_separator(true);
+        options.set_rip_relative_addresses(true);
+        let (mut out, mut instruction, mut text) = (Vec::new(), Instruction::default(), String::new());
+        while decoder.can_decode() {
+            decoder.decode_out(&mut instruction);
+            text.clear();
+            formatter.format(&instruction, &mut text);
+            let line = format!("    {:>6x}  {text}", instruction.ip());
+            out.push(match remark(ir, image, &instruction) {
+                Some(remark) => format!("{line:<REMARK$}; {remark}"),
+                None => line,
+            });
+        }
+        out
+    }
+
+    /// What an address in the pool, or the target of a call, is.
+    fn remark(ir: &Ir<Proven>, image: &Image, instruction: &Instruction) -> Option<String> {
+        if instruction.is_ip_rel_memory_operand() {
+            let at = instruction.ip_rel_memory_address().checked_sub(u64::from(image.pool_offset()))?;
+            return image.pool.get(usize::try_from(at / 8).ok()?).map(|s| symbol(ir, *s));
+        }
+        if instruction.is_call_near() {
+            let target = u32::try_from(instruction.near_branch_target()).ok()?;
+            return image.funcs.iter().find(|f| f.start == target).map(|f| function(ir, f.func));
+        }
+        None
+    }
+
+    fn symbol(ir: &Ir<Proven>, symbol: Symbol) -> String {
+        let map = |id: backstop::ir::MapId| ir.maps().get(id.0 as usize).map_or_else(|| format!("#{}", id.0), |m| m.name.clone());
+        match symbol {
+            Symbol::Native(callee) => match ir.callees().get(callee.0 as usize) {
+                Some(Callee::Helper(id)) => {
+                    backstop::model::helpers::name(*id).map_or_else(|| format!("helper {id}"), |n| format!("bpf_{n}"))
+                }
+                Some(Callee::Kfunc(index)) => ir.kfunc(*index).map_or_else(|| format!("kfunc {index}"), |k| k.name.clone()),
+                None => format!("callee {}", callee.0),
+            },
+            Symbol::Map(id) => format!("map {}", map(id)),
+            Symbol::MapValue(id, offset) => format!("value of map {}+{offset}", map(id)),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `backstop verify`: each program judged as if it alone were loaded.
+
+use std::path::Path;
+use std::time::Instant;
+
+use backstop::verifier::{Refusal, Stats};
+use backstop::{Engine, LoadError};
+use serde::Serialize;
+
+use crate::args::{LogFormat, VerifyArgs};
+use crate::failure::{Failure, Outcome, Result};
+use crate::output::{Out, counted, note};
+use crate::session::{self, Session};
+
+/// Lines of the log that `log_tail` holds.
+const TAIL: usize = 8;
+
+/// A line of the machine interface. Its fields are kept stable.
+#[derive(Serialize)]
+struct Line {
+    object: String,
+    program: Option<String>,
+    section: Option<String>,
+    #[serde(rename = "type")]
+    ty: Option<&'static str>,
+    verdict: &'static str,
+    error: Option<String>,
+    log_tail: Option<String>,
+    insns_processed: Option<u64>,
+    peak_states: Option<u64>,
+    verify_us: Option<f64>,
+}
+
+/// A program and how it was judged.
+struct Judged {
+    line: Line,
+    stats: Option<Stats>,
+    error: Option<LoadError>,
+}
+
+#[derive(Default)]
+struct Count {
+    accepted: u64,
+    refused: u64,
+}
+
+/// `backstop verify`.
+pub fn verify(args: &VerifyArgs) -> Result {
+    let config = session::config(&args.judging).log_level(args.log_level);
+    let engine = session::engine(config)?;
+    let (mut out, mut count, mut outcome) = (Out::new(), Count::default(), Outcome::Done);
+    for path in &args.objects {
+        match object(args, &engine, path, &mut out, &mut count) {
+            Ok(()) => {}
+            Err(Failure::Input(error)) => {
+                outcome = Outcome::Refused;
+                if args.json {
+                    out.json(&unopened(path, args.program.as_deref(), &error))?;
+                }
+                note(format_args!("error: {error}"));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if !args.json {
+        let programs = counted(count.accepted.saturating_add(count.refused), "program");
+        out.line(format_args!("{programs}: {} accepted, {} refused", count.accepted, count.refused))?;
+    }
+    Ok(outcome.and(Outcome::of(count.refused == 0)))
+}
+
+fn object(args: &VerifyArgs, engine: &Engine, path: &Path, out: &mut Out, count: &mut Count) -> Result<()> {
+    let session = Session::open(engine, path, &args.judging)?;
+    let names = session.wanted(path, args.program.as_deref())?;
+    if names.is_empty() {
+        return Err(Failure::Input(format!("{}: it holds no program", path.display())));
+    }
+    if !args.json {
+        out.line(path.display())?;
+    }
+    let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
+    for name in &names {
+        let judged = judge(&session, path, name);
+        if judged.error.is_some() { count.refused += 1 } else { count.accepted += 1 }
+        if args.json { out.json(&judged.line)? } else { print(args, &session, out, &judged, width)? }
+    }
+    Ok(())
+}
+
+fn judge(session: &Session, path: &Path, name: &str) -> Judged {
+    let program = session.object.elf().program(name);
+    let section = program.as_ref().map(|p| p.section.clone());
+    let ty = program.as_ref().and_then(|p| p.kind.as_ref().ok()).map(|section| section.kind.ty.name());
+    let started = Instant::now();
+    let verified = session.object.verify(&session.linker, name);
+    let micros = started.elapsed().as_nanos() as f64 / 1000.0;
+    let (stats, error) = match verified {
+        Ok(verified) => (Some(*verified.stats()), None),
+        Err(error) => (refusal(&error).map(|r| r.stats), Some(error)),
+    };
+    let line = Line {
+        object: path.display().to_string(),
+        program: Some(name.to_owned()),
+        section,
+        ty,
+        verdict: if error.is_none() { "accept" } else { "reject" },
+        error: error.as_ref().map(LoadError::to_string),
+        log_tail: error.as_ref().and_then(refusal).map(|r| tail(&r.kernel_format())),
+        insns_processed: stats.map(|s| s.insns_processed),
+        peak_states: stats.map(|s| s.peak_states),
+        verify_us: Some((micros * 10.0).round() / 10.0),
+    };
+    Judged { line, stats, error }
+}
+
+fn refusal(error: &LoadError) -> Option<&Refusal> {
+    match error {
+        LoadError::Refused { refusal, .. } => Some(refusal),
+        _ => None,
+    }
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.trim_end().lines().collect();
+    lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default().join("\n")
+}
+
+fn print(args: &VerifyArgs, session: &Session, out: &mut Out, judged: &Judged, width: usize) -> Result<()> {
+    let Judged { line, stats, error } = judged;
+    let name = line.program.as_deref().unwrap_or("?");
+    out.line(format_args!("  {}  {name:<width$}  {}", line.verdict, line.ty.unwrap_or("unknown")))?;
+    if let Some(error) = error {
+        let text = match (refusal(error), args.format) {
+            (Some(refusal), LogFormat::Kernel) => refusal.kernel_format(),
+            _ => session.explain(name, error),
+        };
+        out.line(format_args!("{}\n", text.trim_end()))?;
+    }
+    match stats {
+        Some(stats) if args.stats => out.line(format_args!(
+            "          {} instructions processed, {} states ({} at most at one time), {} comparisons, {:.1} us",
+            stats.insns_processed,
+            stats.total_states,
+            stats.peak_states,
+            stats.comparisons,
+            line.verify_us.unwrap_or_default()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn unopened(path: &Path, program: Option<&str>, error: &str) -> Line {
+    Line {
+        object: path.display().to_string(),
+        program: program.map(str::to_owned),
+        section: None,
+        ty: None,
+        verdict: "reject",
+        error: Some(error.to_owned()),
+        log_tail: None,
+        insns_processed: None,
+        peak_states: None,
+        verify_us: None,
+    }
+}

@@ -1,0 +1,63 @@
+//! How a command ends other than well.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How a command that went through its inputs ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Outcome {
+    /// All done.
+    #[default]
+    Done,
+    /// Something was refused or differed; it was reported.
+    Refused,
+}
+
+impl Outcome {
+    /// Refused if either is.
+    pub fn and(self, other: Outcome) -> Outcome {
+        if self == Outcome::Refused { self } else { other }
+    }
+
+    /// Refused unless `good`.
+    pub fn of(good: bool) -> Outcome {
+        if good { Outcome::Done } else { Outcome::Refused }
+    }
+}
+
+/// Why a command could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line asks for what can't be.
+    #[error("{0}")]
+    Usage(String),
+    /// An input is wrong or missing; the text names it and the remedy.
+    #[error("{0}")]
+    Input(String),
+    /// An output can't be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Nobody reads our output any more: no error, but the end.
+    #[error("the reader of the output is gone")]
+    ReaderGone,
+}
+
+impl Failure {
+    /// An input is wrong or missing.
+    pub fn input(text: impl std::fmt::Display) -> Failure {
+        Failure::Input(text.to_string())
+    }
+
+    /// A file can't be read.
+    pub fn read(path: &Path, source: &io::Error) -> Failure {
+        Failure::Input(format!("{}: {source}", path.display()))
+    }
+}
+
+/// What commands return.
+pub type Result<T = Outcome> = std::result::Result<T, Failure>;

@@ -1,0 +1,73 @@
+//! The `backstop` command: verifies, runs and shows eBPF objects.
+//!
+//! The JSON lines and exit codes are a machine interface and are kept stable. Results go to standard output, a line at a time; errors and
+//! progress go to standard error.
+#![forbid(unsafe_code)]
+
+mod args;
+mod capture;
+mod commands;
+mod failure;
+mod files;
+mod output;
+mod run;
+mod session;
+mod suggest;
+mod values;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::{Failure, Outcome, Result};
+use output::note;
+
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+const DEFECT: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; if they can't be printed there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    std::panic::set_hook(Box::new(|_| {}));
+    match catch_unwind(AssertUnwindSafe(|| execute(&cli.command))) {
+        Ok(result) => end(result),
+        Err(panic) => defect(panic.as_ref()),
+    }
+}
+
+fn execute(command: &Command) -> Result {
+    match command {
+        Command::Verify(args) => commands::verify::verify(args),
+        Command::Run(args) => run::run(args),
+        Command::Inspect(args) => commands::inspect::inspect(args),
+        Command::Disasm(args) => commands::disasm::disasm(args),
+        Command::JitDump(args) => commands::jit_dump::jit_dump(args),
+    }
+}
+
+fn end(result: Result) -> ExitCode {
+    let failure = match result {
+        Ok(Outcome::Done) | Err(Failure::ReaderGone) => return ExitCode::SUCCESS,
+        Ok(Outcome::Refused) => return ExitCode::from(REFUSED),
+        Err(failure) => failure,
+    };
+    note(format_args!("error: {failure}"));
+    ExitCode::from(if matches!(failure, Failure::Usage(_)) { USAGE } else { REFUSED })
+}
+
+fn defect(panic: &(dyn Any + Send)) -> ExitCode {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    note(format_args!("backstop {}: this is a defect of backstop: {}", env!("CARGO_PKG_VERSION"), text.unwrap_or("unknown")));
+    note(format_args!("please report it, with the command line and the object, at {}/issues", env!("CARGO_PKG_REPOSITORY")));
+    ExitCode::from(DEFECT)
+}

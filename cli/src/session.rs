@@ -1,0 +1,94 @@
+//! What every command does first: an engine, an opened object, a linker.
+
+use std::path::Path;
+
+use backstop::{Config, Engine, EngineChoice, EngineKind, Linker, LoadError, Object};
+
+use crate::args::{Compat, EngineArg, Judging};
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::output::note;
+use crate::suggest;
+
+/// An opened object and what is needed to load from it. The host has no data and offers nothing of its own.
+pub struct Session {
+    pub engine: Engine,
+    pub object: Object,
+    pub linker: Linker<()>,
+}
+
+/// The configuration that the command line asks for.
+pub fn config(judging: &Judging) -> Config {
+    Config::new()
+        .compat_linux(judging.compat == Some(Compat::Linux))
+        .unprivileged(judging.unprivileged)
+        .trace(|line| note(format_args!("trace: {line}")))
+}
+
+/// An engine of this configuration; a wish that this build or machine can't grant is a wrong command line.
+pub fn engine(config: Config) -> Result<Engine> {
+    Engine::new(config).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+/// The engines to run, in the order of reports.
+pub fn choices(engine: EngineArg) -> &'static [EngineChoice] {
+    match engine {
+        EngineArg::Auto => &[EngineChoice::Auto],
+        EngineArg::Interp => &[EngineChoice::Interpreter],
+        EngineArg::Jit => &[EngineChoice::Jit],
+        EngineArg::Both => &[EngineChoice::Interpreter, EngineChoice::Jit],
+    }
+}
+
+/// The engines of a run, all of them available.
+pub fn engines(judging: &Judging, wanted: EngineArg) -> Result<Vec<Engine>> {
+    choices(wanted).iter().map(|choice| engine(config(judging).engine(*choice))).collect()
+}
+
+impl Session {
+    /// Opens an object for an engine.
+    pub fn open(engine: &Engine, path: &Path, judging: &Judging) -> Result<Session> {
+        files::check_regular(path)?;
+        let object = engine.open_file(path).map_err(Failure::input)?;
+        let mut linker = Linker::new(engine);
+        if let Some(path) = &judging.btf {
+            linker.btf(files::btf(path)?);
+        }
+        Ok(Session { engine: engine.clone(), object, linker })
+    }
+
+    /// Which engine runs, as the command line says it.
+    pub fn engine_name(&self) -> &'static str {
+        EngineKind::name(self.engine.kind())
+    }
+
+    /// Why a program was not loaded, for people: of a refusal the C source line, the path that led there and what would help.
+    pub fn explain(&self, program: &str, error: &LoadError) -> String {
+        let LoadError::Refused { refusal, .. } = error else { return format!("error: {error}") };
+        match self.object.link(&self.linker, program) {
+            Ok(linked) => refusal.render(&linked),
+            Err(_) => format!("error: {error}"),
+        }
+    }
+
+    /// Names of the programs that a command is about: the one asked for, or all.
+    pub fn wanted(&self, path: &Path, program: Option<&str>) -> Result<Vec<String>> {
+        match program {
+            Some(name) => {
+                need_program(&self.object, path, name)?;
+                Ok(vec![name.to_owned()])
+            }
+            None => Ok(self.object.programs().into_iter().map(|p| p.name).collect()),
+        }
+    }
+}
+
+/// An error with like names if there is no such program.
+pub fn need_program(object: &Object, path: &Path, name: &str) -> Result<()> {
+    let programs = object.programs();
+    if programs.iter().any(|p| p.name == name) {
+        return Ok(());
+    }
+    let instead = suggest::instead(name, programs.iter().map(|p| p.name.as_str()));
+    Err(Failure::Input(format!("{}: there is no program `{name}`{instead}", path.display())))
+}

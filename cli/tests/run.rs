@@ -1,0 +1,145 @@
+//! `backstop run`: the machine interface, and results of the programs of tests/objects on all engines.
+
+#[path = "support/expect.rs"]
+mod expect;
+mod support;
+
+use std::io::Write;
+
+use expect::Run;
+use serde_json::Value;
+use support::{all_engines, backstop, has_jit, keys, object};
+
+const KEYS: [&str; 9] =
+    ["object", "program", "engine", "verdict", "error", "retval", "thrown", "data_out", "ns_per_run"];
+
+fn check_schema(line: &Value) {
+    let mut found = keys(line);
+    let mut wanted = KEYS.to_vec();
+    found.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(found, wanted);
+    assert!(matches!(line["engine"].as_str(), Some("interp" | "jit")), "{line}");
+    assert!(matches!(line["verdict"].as_str(), Some("accept" | "reject")), "{line}");
+    if line["error"].is_null() {
+        assert!(line["retval"].is_u64() && line["data_out"].is_string() && line["ns_per_run"].is_number(), "{line}");
+    } else {
+        assert!(line["retval"].is_null() && line["thrown"].is_null(), "{line}");
+    }
+    for frame in line["thrown"]["backtrace"].as_array().into_iter().flatten() {
+        assert!(frame["program"].is_string() && frame["function"].is_string(), "{frame}");
+    }
+}
+
+fn check(line: &Value, run: &Run) {
+    check_schema(line);
+    let retval = line["retval"].as_u64().map(|v| v & u64::from(u32::MAX));
+    assert_eq!(retval, Some(run.retval), "{line}");
+    assert_eq!(line["thrown"]["cookie"].as_u64(), run.cookie, "{line}");
+}
+
+#[test]
+fn every_accepted_program_gives_its_result_on_zeros() {
+    let mut ran = 0;
+    for (name, programs) in expect::all() {
+        let said = backstop(&["run", &object(&name), "--all", "--engine", all_engines(), "--json"]);
+        let lines = said.lines();
+        lines.iter().for_each(check_schema);
+        for program in &programs {
+            let own: Vec<&Value> = lines.iter().filter(|l| l["program"] == program.name.as_str()).collect();
+            for run in program.runs.iter().filter(|r| r.input.is_none()) {
+                assert_eq!(own.len(), if has_jit() { 2 } else { 1 }, "{name}, {}", program.name);
+                own.iter().for_each(|line| check(line, run));
+                ran += 1;
+            }
+            if !program.accepted {
+                assert!(own.iter().all(|l| l["verdict"] == "reject"), "{name}, {}: {own:?}", program.name);
+            }
+        }
+        assert!(!said.err.contains("the engines differ"), "{name}: {}", said.err);
+    }
+    assert!(ran > 100, "only {ran} programs were run");
+}
+
+#[test]
+fn inputs_come_from_files() {
+    for name in ["throw_tail.bpf.o", "throw_loop.bpf.o"] {
+        let all = expect::all();
+        let programs = all.get(name).expect("expectations");
+        let with_input = programs.iter().flat_map(|p| p.runs.iter().map(move |r| (p, r)));
+        for (program, run) in with_input {
+            let Some(input) = &run.input else { continue };
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(input).expect("the input");
+            let path = file.path().display().to_string();
+            let args = ["run", &object(name), "--program", &program.name, "--data-in", &path, "--engine", all_engines(), "--json"];
+            backstop(&args).ends(0).lines().iter().for_each(|line| check(line, run));
+        }
+    }
+}
+
+#[test]
+fn a_throw_carries_its_frames_with_their_source_lines() {
+    let args = ["run", &object("throw.bpf.o"), "--all", "--json", "--engine", all_engines()];
+    let lines = backstop(&args).lines();
+    let deepest = lines.iter().filter_map(|l| l["thrown"]["backtrace"].as_array()).map(Vec::len).max();
+    assert!(deepest >= Some(8), "the deepest backtrace has {deepest:?} frames");
+    let thrown = lines.iter().filter_map(|l| l["thrown"]["backtrace"].as_array()?.first());
+    for frame in thrown {
+        assert!(frame["file"].as_str().is_some_and(|f| f.contains("throw.bpf.c")), "{frame}");
+        assert!(frame["line"].as_u64().is_some_and(|l| l > 0), "{frame}");
+    }
+}
+
+#[test]
+fn the_output_for_people() {
+    let said = backstop(&["run", &object("throw_tail.bpf.o"), "--program", "main_to_callback", "--engine", "interp"]).ends(0);
+    let first = said.out.lines().next().unwrap_or_default();
+    let stable = "main_to_callback on interp: threw 33 (0x21), caught with 330 (0x14a), ";
+    assert!(first.starts_with(stable), "{}", said.out);
+    assert!(said.out.lines().nth(1).is_some_and(|l| l.contains("throw_tail.bpf.c:")), "{}", said.out);
+}
+
+#[test]
+fn an_engine_that_was_named_is_the_one_that_ran() {
+    let args = |engine| backstop(&["run", &object("throw_tail.bpf.o"), "--program", "target_returns", "--engine", engine, "--json"]);
+    assert_eq!(args("interp").ends(0).lines()[0]["engine"], "interp");
+    if has_jit() {
+        assert_eq!(args("jit").ends(0).lines()[0]["engine"], "jit");
+    } else {
+        args("jit").ends(2).complains("JIT");
+    }
+}
+
+#[test]
+fn raw_memory_has_the_length_of_the_input() {
+    let args = ["run", &object("custom.bpf.o"), "--program", "sum_of_bytes", "--json", "--engine", all_engines()];
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(&[2; 100]).expect("the input");
+    let path = file.path().display().to_string();
+    let with_input: Vec<&str> = args.iter().copied().chain(["--data-in", &path]).collect();
+    for line in backstop(&with_input).ends(0).lines() {
+        assert_eq!(line["retval"], 128);
+        assert_eq!(line["data_out"].as_str().map(str::len), Some(200));
+    }
+    let too_short: Vec<&str> = args.iter().copied().chain(["--data-size", "63"]).collect();
+    for line in backstop(&too_short).ends(1).lines() {
+        assert_eq!(line["verdict"], "reject", "the program reads 64 bytes: {line}");
+    }
+}
+
+#[test]
+fn a_struct_of_the_hosts_is_refused_with_a_remedy() {
+    let args = ["run", &object("custom.bpf.o"), "--program", "judge_request", "--json"];
+    let lines = backstop(&args).ends(1).lines();
+    assert_eq!(lines[0]["verdict"], "reject");
+    assert!(lines[0]["error"].as_str().is_some_and(|e| e.contains("context struct `request`")), "{}", lines[0]);
+}
+
+#[test]
+fn repeated_runs_are_timed() {
+    let args = ["run", &object("throw_tail.bpf.o"), "--program", "target_throws_16", "--repeat", "1000", "--json"];
+    let lines = backstop(&args).ends(0).lines();
+    assert_eq!(lines[0]["retval"], 16);
+    assert!(lines[0]["ns_per_run"].as_f64().is_some_and(|ns| ns > 0.0));
+}
