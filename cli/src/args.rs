@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::{conformance, conformance_plugin};
+
 const ABOUT: &str = "Verifies, compiles and runs eBPF objects in user space";
 
 const EXIT_CODES: &str = "\
@@ -28,8 +30,7 @@ Examples:
       the log in the form in which Linux prints it";
 
 const RUN_HELP: &str = "\
-A run gets 64 zero bytes if no input is given: a packet for packet programs, the context for syscall and tracing
-programs, the memory for raw_mem programs.
+A run gets 64 zero bytes if no input is given: a packet for packet programs, the context for syscall and tracing programs, the memory for raw_mem programs.
 
 Examples:
   backstop run throw.bpf.o --program throw_2
@@ -81,6 +82,12 @@ pub enum Command {
     /// Shows BPF instructions, the IR and the x86-64 code that the JIT made of them, interleaved
     #[command(after_help = JIT_HELP)]
     JitDump(JitDumpArgs),
+    /// Exercises every instruction on the engines, against RFC 9669
+    #[command(after_help = conformance::HELP)]
+    Conformance(conformance::ConformanceArgs),
+    /// Runs one program of base-16 bytes, as runners of ISA tests ask for it
+    #[command(after_help = conformance_plugin::HELP)]
+    ConformancePlugin(conformance_plugin::PluginArgs),
 }
 
 /// How programs are linked and judged.
@@ -159,7 +166,7 @@ pub struct RunArgs {
     /// The context as raw bytes: for syscall and tracing programs, and the fields of packet contexts that a test may set
     #[arg(long, value_name = "FILE")]
     pub ctx_in: Option<PathBuf>,
-    /// Run this often on the same buffer and maps; the last run's result is reported, the time is the mean
+    /// Run this often on the same buffer and maps; the last run's result is reported, the time is the mean of CPU time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub repeat: u64,
     /// The engine; one that is named never falls back to the other

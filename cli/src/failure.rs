@@ -34,6 +34,9 @@ pub enum Failure {
     /// An input is wrong or missing; the text names it and the remedy.
     #[error("{0}")]
     Input(String),
+    /// A program was refused; the text says so in full.
+    #[error("{0}")]
+    Refused(String),
     /// An output can't be written.
     #[error("{}: {source}", path.display())]
     Write {

@@ -66,7 +66,9 @@ pub fn btf(path: &Path) -> Result<Arc<Btf>> {
 }
 
 fn section<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8]> {
-    let fail = |why: String| Failure::Input(format!("{}: {why}; give raw BTF or an ELF file with a .BTF section", path.display()));
+    let fail = |why: String| {
+        Failure::Input(format!("{}: {why}; give raw BTF or an ELF file with a .BTF section", path.display()))
+    };
     let file = object::File::parse(bytes).map_err(|e| fail(format!("it is neither BTF nor ELF ({e})")))?;
     let section = file.section_by_name(".BTF").ok_or_else(|| fail("it has no .BTF section".to_owned()))?;
     section.data().map_err(|e| fail(format!("its .BTF section can't be read ({e})")))

@@ -6,6 +6,7 @@
 
 mod args;
 mod capture;
+mod clock;
 mod commands;
 mod failure;
 mod files;
@@ -52,6 +53,8 @@ fn execute(command: &Command) -> Result {
         Command::Inspect(args) => commands::inspect::inspect(args),
         Command::Disasm(args) => commands::disasm::disasm(args),
         Command::JitDump(args) => commands::jit_dump::jit_dump(args),
+        Command::Conformance(args) => commands::conformance::conformance(args),
+        Command::ConformancePlugin(args) => commands::conformance_plugin::plugin(args),
     }
 }
 
@@ -61,13 +64,23 @@ fn end(result: Result) -> ExitCode {
         Ok(Outcome::Refused) => return ExitCode::from(REFUSED),
         Err(failure) => failure,
     };
-    note(format_args!("error: {failure}"));
+    match &failure {
+        Failure::Refused(text) => note(text.trim_end()),
+        other => note(format_args!("error: {other}")),
+    }
     ExitCode::from(if matches!(failure, Failure::Usage(_)) { USAGE } else { REFUSED })
 }
 
 fn defect(panic: &(dyn Any + Send)) -> ExitCode {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    note(format_args!("backstop {}: this is a defect of backstop: {}", env!("CARGO_PKG_VERSION"), text.unwrap_or("unknown")));
-    note(format_args!("please report it, with the command line and the object, at {}/issues", env!("CARGO_PKG_REPOSITORY")));
+    note(format_args!(
+        "backstop {}: this is a defect of backstop: {}",
+        env!("CARGO_PKG_VERSION"),
+        text.unwrap_or("unknown")
+    ));
+    note(format_args!(
+        "please report it, with the command line and the object, at {}/issues",
+        env!("CARGO_PKG_REPOSITORY")
+    ));
     ExitCode::from(DEFECT)
 }

@@ -8,7 +8,8 @@ const ALIKE: f64 = 0.8;
 /// The end of a sentence about an unknown name: the names most like it, or those that there are.
 pub fn instead<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let mut alike: Vec<(f64, &str)> = known.iter().map(|k| (likeness(name, k), *k)).filter(|(l, _)| *l >= ALIKE).collect();
+    let mut alike: Vec<(f64, &str)> =
+        known.iter().map(|k| (likeness(name, k), *k)).filter(|(l, _)| *l >= ALIKE).collect();
     alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     if !alike.is_empty() {
         let best: Vec<String> = alike.iter().take(3).map(|(_, k)| format!("`{k}`")).collect();

@@ -130,7 +130,8 @@ fn a_capture_that_was_cut_in_a_packet() {
     let full = backstop(&["run", &firewall(), "--pcap", &traffic(), "--json", "--engine", "interp"]).ends(0).lines();
     let said = backstop(&["run", &firewall(), "--pcap", &cut, "--json", "--engine", "interp"]).ends(1);
     let packets = full[0]["packets"].as_u64().expect("a count");
-    let said = said.complains(&format!("cut.pcap: packet {packets}, byte 0x")).complains("the file ends inside this packet");
+    let said =
+        said.complains(&format!("cut.pcap: packet {packets}, byte 0x")).complains("the file ends inside this packet");
     let lines = said.lines();
     assert_eq!(lines[0]["packets"].as_u64(), packets.checked_sub(1), "everything before is reported");
     assert!(lines[0]["error"].is_string());
@@ -143,7 +144,10 @@ fn captures_that_are_none() {
         (b"", "ends inside the pcap header"),
         (&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0], "ends inside the pcap header"),
         (&[7; 64], "it is no pcap file"),
-        (&[0x0a, 0x0d, 0x0d, 0x0a, 0x1c, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "editcap"),
+        (
+            &[0x0a, 0x0d, 0x0d, 0x0a, 0x1c, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            "editcap",
+        ),
     ];
     for (bytes, text) in cases {
         let path = file(&dir, "bad.pcap", bytes);
@@ -206,4 +210,34 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_missing_object_has_no_program_and_a_missing_program_has_its_name() {
+    for command in ["verify", "run"] {
+        let lines = backstop(&[command, "/no/such.o", "--program", "x", "--json"]).ends(1).lines();
+        assert!(lines.len() == 1 && lines[0]["program"].is_null(), "{lines:?}");
+        let lines = backstop(&[command, &firewall(), "--program", "x", "--json"]).ends(1).lines();
+        assert!(lines.len() == 1 && lines[0]["program"] == "x", "{lines:?}");
+        assert_eq!(lines[0]["verdict"], "reject");
+    }
+}
+
+#[test]
+fn a_refused_program_does_not_see_the_capture() {
+    let args = [
+        "run",
+        &object("throw_reject.bpf.o"),
+        "--pcap",
+        &traffic(),
+        "--program",
+        "cookie_out_of_range",
+        "--engine",
+        "interp",
+    ];
+    let said = backstop(&args).ends(1).complains("throw_reject.bpf.c").complains("should have been in [0, 3]");
+    assert!(said.out.is_empty(), "{}", said.out);
+    let json: Vec<&str> = args.into_iter().chain(["--json"]).collect();
+    let lines = backstop(&json).ends(1).lines();
+    assert!(lines.len() == 1 && lines[0]["verdict"] == "reject" && lines[0]["error"].is_string(), "{lines:?}");
 }

@@ -49,6 +49,11 @@ fn every_accepted_program_gives_its_result_on_zeros() {
             let own: Vec<&Value> = lines.iter().filter(|l| l["program"] == program.name.as_str()).collect();
             for run in program.runs.iter().filter(|r| r.input.is_none()) {
                 assert_eq!(own.len(), if has_jit() { 2 } else { 1 }, "{name}, {}", program.name);
+                // Judged, but of a kind that no engine can run yet: that is said, and it is no refusal.
+                if own.iter().all(|l| l["error"].as_str().is_some_and(|e| e.contains("this version"))) {
+                    assert!(own.iter().all(|l| l["verdict"] == "accept"), "{own:?}");
+                    continue;
+                }
                 own.iter().for_each(|line| check(line, run));
                 ran += 1;
             }
@@ -58,7 +63,7 @@ fn every_accepted_program_gives_its_result_on_zeros() {
         }
         assert!(!said.err.contains("the engines differ"), "{name}: {}", said.err);
     }
-    assert!(ran > 100, "only {ran} programs were run");
+    assert!(ran > 150, "only {ran} programs were run");
 }
 
 #[test]
@@ -72,7 +77,17 @@ fn inputs_come_from_files() {
             let mut file = tempfile::NamedTempFile::new().expect("a file");
             file.write_all(input).expect("the input");
             let path = file.path().display().to_string();
-            let args = ["run", &object(name), "--program", &program.name, "--data-in", &path, "--engine", all_engines(), "--json"];
+            let args = [
+                "run",
+                &object(name),
+                "--program",
+                &program.name,
+                "--data-in",
+                &path,
+                "--engine",
+                all_engines(),
+                "--json",
+            ];
             backstop(&args).ends(0).lines().iter().for_each(|line| check(line, run));
         }
     }
@@ -93,7 +108,8 @@ fn a_throw_carries_its_frames_with_their_source_lines() {
 
 #[test]
 fn the_output_for_people() {
-    let said = backstop(&["run", &object("throw_tail.bpf.o"), "--program", "main_to_callback", "--engine", "interp"]).ends(0);
+    let said =
+        backstop(&["run", &object("throw_tail.bpf.o"), "--program", "main_to_callback", "--engine", "interp"]).ends(0);
     let first = said.out.lines().next().unwrap_or_default();
     let stable = "main_to_callback on interp: threw 33 (0x21), caught with 330 (0x14a), ";
     assert!(first.starts_with(stable), "{}", said.out);
@@ -102,7 +118,9 @@ fn the_output_for_people() {
 
 #[test]
 fn an_engine_that_was_named_is_the_one_that_ran() {
-    let args = |engine| backstop(&["run", &object("throw_tail.bpf.o"), "--program", "target_returns", "--engine", engine, "--json"]);
+    let args = |engine| {
+        backstop(&["run", &object("throw_tail.bpf.o"), "--program", "target_returns", "--engine", engine, "--json"])
+    };
     assert_eq!(args("interp").ends(0).lines()[0]["engine"], "interp");
     if has_jit() {
         assert_eq!(args("jit").ends(0).lines()[0]["engine"], "jit");

@@ -42,7 +42,14 @@ fn inspect_tells_what_the_firewall_holds() {
 #[test]
 fn inspect_for_people() {
     let said = backstop(&["inspect", &firewall()]).ends(0);
-    for text in ["license: Dual MIT/GPL", "4 programs:", "throws to count_and_drop", "maps:", "globals:", "protocols[6] = firewall_tcp"] {
+    for text in [
+        "license: Dual MIT/GPL",
+        "4 programs:",
+        "throws to count_and_drop",
+        "maps:",
+        "globals:",
+        "protocols[6] = firewall_tcp",
+    ] {
         assert!(said.out.contains(text), "no `{text}` in:\n{}", said.out);
     }
 }
@@ -51,14 +58,18 @@ fn inspect_for_people() {
 fn core_relocations_are_listed_in_words() {
     let lines = backstop(&["inspect", &object("core.bpf.o"), "--json"]).ends(0).lines();
     let relocations = lines[0]["relocations"].as_array().expect("relocations");
-    assert!(relocations.iter().any(|r| r["target"].as_str().is_some_and(|t| t.starts_with("struct "))), "{relocations:?}");
+    assert!(
+        relocations.iter().any(|r| r["target"].as_str().is_some_and(|t| t.starts_with("struct "))),
+        "{relocations:?}"
+    );
 }
 
 #[test]
 fn disasm_names_what_instructions_refer_to() {
     let said = backstop(&["disasm", &firewall(), "--program", "firewall"]).ends(0);
     assert!(said.out.starts_with("program firewall, section xdp\nfirewall:\n"), "{}", said.out);
-    for text in ["call bpf_map_lookup_elem", "call bpf_throw", "parse_link:", "count_and_drop:", "map counters", "exit"] {
+    for text in ["call bpf_map_lookup_elem", "call bpf_throw", "parse_link:", "count_and_drop:", "map counters", "exit"]
+    {
         assert!(said.out.contains(text), "no `{text}` in:\n{}", said.out);
     }
     assert!(!said.out.contains("firewall.bpf.c:"));
@@ -81,7 +92,9 @@ fn disasm_shows_the_ir() {
 
 #[test]
 fn every_object_that_opens_can_be_shown() {
-    for name in ["throw.bpf.o", "throw_tail.bpf.o", "core.bpf.o", "maps.bpf.o", "ctx.bpf.o", "many.bpf.o", "isa_v4.bpf.o"] {
+    for name in
+        ["throw.bpf.o", "throw_tail.bpf.o", "core.bpf.o", "maps.bpf.o", "ctx.bpf.o", "many.bpf.o", "isa_v4.bpf.o"]
+    {
         backstop(&["inspect", &object(name)]).ends(0);
         let said = backstop(&["disasm", &object(name), "--source"]);
         assert!(matches!(said.code, Some(0 | 1)), "{name}: {}", said.err);
@@ -97,7 +110,17 @@ fn jit_dump_interleaves_bpf_ir_and_machine_code() {
     let said = backstop(&["jit-dump", &firewall(), "--program", "firewall"]).ends(0);
     let first = said.out.lines().next().unwrap_or_default();
     assert!(first.starts_with("program firewall: ") && first.contains(" bytes"), "{first}");
-    for text in ["boundary: sp is rbp - ", "firewall (f0):", "    | b0: ", "push rbp", "mov rbp, rsp", "; bpf_map_lookup_elem", "; bpf_throw", "ret"] {
+    for text in [
+        "boundary: sp is rbp - ",
+        "firewall (f0):",
+        "    | b0: ",
+        "push rbp",
+        "mov rbp, rsp",
+        "; bpf_map_lookup_elem",
+        "; map flows",
+        "    | throw r1",
+        "ret",
+    ] {
         assert!(said.out.contains(text), "no `{text}` in:\n{}", said.out);
     }
     assert!(said.out.lines().any(|l| l.starts_with("; ") && l.contains("firewall.bpf.c:")), "source lines");

@@ -26,9 +26,7 @@ use std::error::Error;
 use std::io::Read;
 
 use backstop_isa::{Symbol, assemble_with, slots_to_bytes};
-use backstop_referee::{
-    AttachType, Loaded, Map, MapSpec, Outcome, ProgLoad, ProgType, Referee, TestRun, errno_name,
-};
+use backstop_referee::{AttachType, Loaded, Map, MapSpec, Outcome, ProgLoad, ProgType, Referee, TestRun, errno_name};
 
 struct Options {
     prog_type: ProgType,
@@ -73,40 +71,26 @@ impl Options {
 
 /// Instructions, and the kfuncs that their calls index.
 fn read_program(text: &str) -> Result<(Vec<u8>, Vec<String>), Box<dyn Error>> {
-    let is_slot =
-        |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_slot = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     if text.split_whitespace().all(is_slot) {
-        let slots = text
-            .split_whitespace()
-            .map(|word| u64::from_str_radix(word, 16));
+        let slots = text.split_whitespace().map(|word| u64::from_str_radix(word, 16));
         let slots = slots.collect::<Result<Vec<_>, _>>()?;
-        return Ok((
-            slots.into_iter().flat_map(u64::to_be_bytes).collect(),
-            Vec::new(),
-        ));
+        return Ok((slots.into_iter().flat_map(u64::to_be_bytes).collect(), Vec::new()));
     }
     let kfuncs = RefCell::new(Vec::<String>::new());
     let slots = assemble_with(text, &|name| {
         let mut kfuncs = kfuncs.borrow_mut();
-        let place = kfuncs
-            .iter()
-            .position(|known| known == name)
-            .unwrap_or(kfuncs.len());
+        let place = kfuncs.iter().position(|known| known == name).unwrap_or(kfuncs.len());
         if place == kfuncs.len() {
             kfuncs.push(name.to_owned());
         }
-        i32::try_from(place)
-            .ok()
-            .map(|id| Symbol::Kfunc { id, off: 0 })
+        i32::try_from(place).ok().map(|id| Symbol::Kfunc { id, off: 0 })
     })?;
     Ok((slots_to_bytes(&slots), kfuncs.into_inner()))
 }
 
 fn make_map(referee: &Referee, text: &str) -> Result<Map, Box<dyn Error>> {
-    let numbers = text
-        .split(',')
-        .map(str::parse)
-        .collect::<Result<Vec<u32>, _>>()?;
+    let numbers = text.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
     let [kind, key_size, value_size, max_entries, rest @ ..] = numbers.as_slice() else {
         return Err(format!("`{text}` is not KIND,KEY,VALUE,ENTRIES[,FLAGS]").into());
     };
@@ -125,15 +109,8 @@ fn test_run(referee: &Referee, loaded: &Loaded) -> Result<(), Box<dyn Error>> {
     let zeroes = [0_u8; 64];
     let mut packet = zeroes;
     packet[12] = 8;
-    let takes_context = matches!(
-        loaded.prog_type(),
-        ProgType::Syscall | ProgType::RawTracepoint | ProgType::SkLookup
-    );
-    let input = if takes_context {
-        TestRun::context(&zeroes)
-    } else {
-        TestRun::packet(&packet)
-    };
+    let takes_context = matches!(loaded.prog_type(), ProgType::Syscall | ProgType::RawTracepoint | ProgType::SkLookup);
+    let input = if takes_context { TestRun::context(&zeroes) } else { TestRun::packet(&packet) };
     let out = referee.test_run(loaded, &input)?;
     println!("returned {} ({:#x})", out.retval, out.retval);
     Ok(())
@@ -145,20 +122,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::io::stdin().read_to_string(&mut text)?;
     let (insns, kfuncs) = read_program(&text)?;
     let referee = Referee::open()?;
-    let maps = options
-        .maps
-        .iter()
-        .map(|map| make_map(&referee, map))
-        .collect::<Result<Vec<_>, _>>()?;
+    let maps = options.maps.iter().map(|map| make_map(&referee, map)).collect::<Result<Vec<_>, _>>()?;
     let maps: Vec<&Map> = maps.iter().collect();
     let kfuncs: Vec<&str> = kfuncs.iter().map(String::as_str).collect();
-    let attach_type = options
-        .attach
-        .unwrap_or(AttachType::usual(options.prog_type));
-    let target = options
-        .target
-        .map(|name| referee.attach_target(attach_type, &name))
-        .transpose()?;
+    let attach_type = options.attach.unwrap_or(AttachType::usual(options.prog_type));
+    let target = options.target.map(|name| referee.attach_target(attach_type, &name)).transpose()?;
     let outcome = referee.load(&ProgLoad {
         attach_type: Some(attach_type),
         attach_btf_id: target.unwrap_or(0),
@@ -171,11 +139,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     print!("{}", outcome.log().text());
     match outcome {
-        Outcome::Refused(refused) => println!(
-            "refused: {}: {}",
-            errno_name(refused.errno),
-            refused.reason()
-        ),
+        Outcome::Refused(refused) => println!("refused: {}: {}", errno_name(refused.errno), refused.reason()),
         Outcome::Loaded(loaded) => {
             println!("accepted");
             if options.run {

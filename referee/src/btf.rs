@@ -47,10 +47,7 @@ impl Referee {
 
 fn refused(errno: i32, log: &[u8]) -> Error {
     let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
-    Error::BtfRefused {
-        errno,
-        log: String::from_utf8_lossy(text).into_owned(),
-    }
+    Error::BtfRefused { errno, log: String::from_utf8_lossy(text).into_owned() }
 }
 
 fn load(btf: &[u8], log: &mut [u8]) -> Result<Result<OwnedFd, i32>, Error> {
@@ -116,10 +113,7 @@ impl KernelTypes {
         if let Some(types) = TYPES.get() {
             return Ok(types);
         }
-        let bytes = fs::read(VMLINUX).map_err(|source| Error::Read {
-            path: VMLINUX,
-            source,
-        })?;
+        let bytes = fs::read(VMLINUX).map_err(|source| Error::Read { path: VMLINUX, source })?;
         let types = Self::parse(&bytes)?;
         Ok(TYPES.get_or_init(|| types))
     }
@@ -130,10 +124,7 @@ impl KernelTypes {
     /// [`Error::NoSuchType`] where there is none.
     pub fn find(&self, kind: TypeKind, name: &str) -> Result<u32, Error> {
         let id = self.ids.get(&(kind as u8, Box::from(name.as_bytes())));
-        id.copied().ok_or_else(|| Error::NoSuchType {
-            kind: kind.word(),
-            name: name.to_owned(),
-        })
+        id.copied().ok_or_else(|| Error::NoSuchType { kind: kind.word(), name: name.to_owned() })
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, Error> {
@@ -143,8 +134,7 @@ impl KernelTypes {
             let record = record?;
             let name = blob.name(record.name_off);
             if !name.is_empty() && [1, 4, 5, 6, 8, 12, 14].contains(&record.kind) {
-                ids.entry((record.kind, Box::from(name)))
-                    .or_insert(record.id);
+                ids.entry((record.kind, Box::from(name))).or_insert(record.id);
             }
         }
         Ok(Self { ids })
@@ -173,10 +163,7 @@ pub(crate) struct Record<'a> {
 
 /// The word at byte `at`, in the machine's order.
 pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes
-        .get(at..)?
-        .first_chunk::<4>()
-        .map(|word| u32::from_ne_bytes(*word))
+    bytes.get(at..)?.first_chunk::<4>().map(|word| u32::from_ne_bytes(*word))
 }
 
 impl<'a> Blob<'a> {
@@ -184,9 +171,7 @@ impl<'a> Blob<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let fail = |offset, what| Error::Btf { offset, what };
         let short = || fail(bytes.len(), "ends inside the header");
-        let magic = bytes
-            .first_chunk::<2>()
-            .map(|magic| u16::from_ne_bytes(*magic));
+        let magic = bytes.first_chunk::<2>().map(|magic| u16::from_ne_bytes(*magic));
         if magic != Some(0xeb9f) {
             return Err(fail(0, "no BTF magic in this machine's byte order"));
         }
@@ -196,15 +181,9 @@ impl<'a> Blob<'a> {
             let start = header.checked_add(off)?;
             Some((start, bytes.get(start..start.checked_add(len)?)?))
         };
-        let (types_at, types) =
-            part(field(8)?, field(12)?).ok_or_else(|| fail(8, "types lie outside of the blob"))?;
-        let (_, strings) = part(field(16)?, field(20)?)
-            .ok_or_else(|| fail(16, "strings lie outside of the blob"))?;
-        Ok(Self {
-            types,
-            types_at,
-            strings,
-        })
+        let (types_at, types) = part(field(8)?, field(12)?).ok_or_else(|| fail(8, "types lie outside of the blob"))?;
+        let (_, strings) = part(field(16)?, field(20)?).ok_or_else(|| fail(16, "strings lie outside of the blob"))?;
+        Ok(Self { types, types_at, strings })
     }
 
     /// The string at an offset; empty where there is none.
@@ -215,11 +194,7 @@ impl<'a> Blob<'a> {
 
     /// All types in the order of their ids, from 1. Ends after the first error.
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'a>, Error>> {
-        let (mut rest, mut id, end) = (
-            self.types,
-            0_u32,
-            self.types_at.saturating_add(self.types.len()),
-        );
+        let (mut rest, mut id, end) = (self.types, 0_u32, self.types_at.saturating_add(self.types.len()));
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -233,10 +208,7 @@ impl<'a> Blob<'a> {
                 }
                 None => {
                     rest = &[];
-                    Some(Err(Error::Btf {
-                        offset,
-                        what: "a type of unknown kind, or one that is cut off",
-                    }))
+                    Some(Err(Error::Btf { offset, what: "a type of unknown kind, or one that is cut off" }))
                 }
             }
         })
@@ -258,15 +230,5 @@ fn cut(types: &[u8], id: u32) -> Option<(Record<'_>, &[u8])> {
         _ => return None,
     };
     let (tail, after) = types.get(12..)?.split_at_checked(tail_len)?;
-    Some((
-        Record {
-            id,
-            name_off: word(types, 0)?,
-            info,
-            kind,
-            size_or_type: word(types, 8)?,
-            tail,
-        },
-        after,
-    ))
+    Some((Record { id, name_off: word(types, 0)?, info, kind, size_or_type: word(types, 8)?, tail }, after))
 }

@@ -36,21 +36,11 @@ pub struct DataSection<'a> {
 pub fn kernel_btf(btf: &[u8], sections: &[DataSection<'_>]) -> Result<Vec<u8>, Error> {
     let blob = Blob::parse(btf)?;
     let records = blob.records().collect::<Result<Vec<_>, _>>()?;
-    let mut fixed: Vec<Option<Vec<u8>>> = records
-        .iter()
-        .map(|record| section(&blob, &records, record, sections))
-        .collect();
-    let held: HashSet<u32> = fixed
-        .iter()
-        .flatten()
-        .flat_map(|tail| tail.chunks_exact(12))
-        .filter_map(|entry| word(entry, 0))
-        .collect();
-    let lost: HashSet<u32> = records
-        .iter()
-        .filter(|record| is_lost(record, &held))
-        .map(|record| record.id)
-        .collect();
+    let mut fixed: Vec<Option<Vec<u8>>> =
+        records.iter().map(|record| section(&blob, &records, record, sections)).collect();
+    let held: HashSet<u32> =
+        fixed.iter().flatten().flat_map(|tail| tail.chunks_exact(12)).filter_map(|entry| word(entry, 0)).collect();
+    let lost: HashSet<u32> = records.iter().filter(|record| is_lost(record, &held)).map(|record| record.id).collect();
 
     let mut types = Vec::with_capacity(btf.len());
     for (record, fixed) in records.iter().zip(fixed.iter_mut()) {
@@ -61,11 +51,7 @@ pub fn kernel_btf(btf: &[u8], sections: &[DataSection<'_>]) -> Result<Vec<u8>, E
         } else if record.kind == DATASEC || lost.contains(&record.id) || tag_on_lost {
             push(&mut types, &[0, KIND_CONST << 24, 0], &[]);
         } else {
-            push(
-                &mut types,
-                &[record.name_off, record.info, record.size_or_type],
-                record.tail,
-            );
+            push(&mut types, &[record.name_off, record.info, record.size_or_type], record.tail);
         }
     }
     assemble(&types, blob.strings)
@@ -80,15 +66,9 @@ fn is_lost(record: &Record<'_>, held: &HashSet<u32>) -> bool {
     }
 }
 
-fn known<'s, 'n>(
-    blob: &Blob<'_>,
-    record: &Record<'_>,
-    sections: &'s [DataSection<'n>],
-) -> Option<&'s DataSection<'n>> {
+fn known<'s, 'n>(blob: &Blob<'_>, record: &Record<'_>, sections: &'s [DataSection<'n>]) -> Option<&'s DataSection<'n>> {
     let name = blob.name(record.name_off);
-    sections
-        .iter()
-        .find(|section| section.name.as_bytes() == name)
+    sections.iter().find(|section| section.name.as_bytes() == name)
 }
 
 /// The variables of a section in the order of their offsets, which the kernel insists on; `None` unless all are known.
@@ -110,35 +90,25 @@ fn section(
             return None;
         }
         let name = blob.name(variable.name_off);
-        let (_, offset) = section
-            .variables
-            .iter()
-            .find(|(known, _)| known.as_bytes() == name)?;
+        let (_, offset) = section.variables.iter().find(|(known, _)| known.as_bytes() == name)?;
         entries.push((*offset, id, word(entry, 8)?));
     }
     entries.sort_unstable();
     let mut tail = Vec::with_capacity(record.tail.len());
     for (offset, id, size) in entries {
-        [id, offset, size]
-            .iter()
-            .for_each(|word| tail.extend(word.to_ne_bytes()));
+        [id, offset, size].iter().for_each(|word| tail.extend(word.to_ne_bytes()));
     }
     Some(tail)
 }
 
 fn push(types: &mut Vec<u8>, words: &[u32; 3], tail: &[u8]) {
-    words
-        .iter()
-        .for_each(|word| types.extend(word.to_ne_bytes()));
+    words.iter().for_each(|word| types.extend(word.to_ne_bytes()));
     types.extend(tail);
 }
 
 fn assemble(types: &[u8], strings: &[u8]) -> Result<Vec<u8>, Error> {
     const HEADER: u32 = 24;
-    let too_long = |_| Error::Btf {
-        offset: 0,
-        what: "more than 4 GiB",
-    };
+    let too_long = |_| Error::Btf { offset: 0, what: "more than 4 GiB" };
     let type_len = u32::try_from(types.len()).map_err(too_long)?;
     let string_len = u32::try_from(strings.len()).map_err(too_long)?;
     let mut out = Vec::with_capacity(types.len().saturating_add(strings.len()).saturating_add(24));

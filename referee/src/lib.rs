@@ -54,14 +54,8 @@ impl Referee {
         let referee = Self { cpus };
         let insns: [[u8; 8]; 2] = [prog::MOV_R0_0, prog::EXIT];
         for prog_type in [ProgType::SocketFilter, ProgType::SchedCls, ProgType::Kprobe] {
-            let probe = ProgLoad {
-                log_level: 0,
-                ..ProgLoad::new(prog_type, insns.as_flattened())
-            };
-            match referee
-                .load(&probe)
-                .map_err(|error| Unavailable::Probe(Box::new(error)))?
-            {
+            let probe = ProgLoad { log_level: 0, ..ProgLoad::new(prog_type, insns.as_flattened()) };
+            match referee.load(&probe).map_err(|error| Unavailable::Probe(Box::new(error)))? {
                 Outcome::Loaded(_) => {}
                 // A kernel may be built without a type; only permission is asked about here.
                 Outcome::Refused(Refused { errno, .. })

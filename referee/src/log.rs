@@ -30,10 +30,7 @@ impl VerifierLog {
     /// A log from text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            truncated: false,
-        }
+        Self { text: text.into(), truncated: false }
     }
 
     /// All of it; empty at log level 0.
@@ -51,21 +48,13 @@ impl VerifierLog {
     /// The last line that is not blank.
     #[must_use]
     pub fn last_line(&self) -> Option<&str> {
-        self.text
-            .lines()
-            .rev()
-            .map(str::trim_end)
-            .find(|line| !line.is_empty())
+        self.text.lines().rev().map(str::trim_end).find(|line| !line.is_empty())
     }
 
     /// The last line that says something about the program: the one before the counts. In a refusal it is the reason.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        self.text
-            .lines()
-            .rev()
-            .map(str::trim_end)
-            .find(|line| !line.is_empty() && !is_count(line))
+        self.text.lines().rev().map(str::trim_end).find(|line| !line.is_empty() && !is_count(line))
     }
 
     /// Whether any line holds `text`.
@@ -77,30 +66,15 @@ impl VerifierLog {
     /// The counts, where the log has them.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
-        let line = self
-            .text
-            .lines()
-            .rev()
-            .find(|line| line.starts_with("processed "))?;
+        let line = self.text.lines().rev().find(|line| line.starts_with("processed "))?;
         let words: Vec<&str> = line.split_whitespace().collect();
         let after = |key: &str| {
-            let at = words
-                .iter()
-                .position(|word| word.trim_start_matches('(') == key)?;
-            words
-                .get(at.checked_add(1)?)?
-                .trim_end_matches(')')
-                .parse()
-                .ok()
+            let at = words.iter().position(|word| word.trim_start_matches('(') == key)?;
+            words.get(at.checked_add(1)?)?.trim_end_matches(')').parse().ok()
         };
-        let time = self
-            .text
-            .lines()
-            .rev()
-            .find_map(|line| line.strip_prefix("verification time "));
+        let time = self.text.lines().rev().find_map(|line| line.strip_prefix("verification time "));
         Some(Stats {
-            verification_time_usec: time
-                .and_then(|text| text.split_whitespace().next()?.parse().ok()),
+            verification_time_usec: time.and_then(|text| text.split_whitespace().next()?.parse().ok()),
             processed_insns: after("processed")?,
             insn_limit: after("limit"),
             max_states_per_insn: after("max_states_per_insn"),
@@ -112,9 +86,7 @@ impl VerifierLog {
 }
 
 fn is_count(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth "]
-        .iter()
-        .any(|start| line.starts_with(start))
+    ["processed ", "verification time ", "stack depth "].iter().any(|start| line.starts_with(start))
 }
 
 #[cfg(test)]
@@ -128,29 +100,17 @@ mod tests {
     fn reads_reason_and_counts() {
         let log = VerifierLog::new(LOG);
         assert_eq!(log.reason(), Some("R0 !read_ok"));
-        assert!(
-            log.last_line()
-                .is_some_and(|line| line.starts_with("processed 12"))
-        );
+        assert!(log.last_line().is_some_and(|line| line.starts_with("processed 12")));
         let stats = log.stats().expect("counts");
         assert_eq!(stats.verification_time_usec, Some(17));
-        assert_eq!(
-            (stats.processed_insns, stats.insn_limit),
-            (12, Some(1_000_000))
-        );
-        assert_eq!(
-            (stats.max_states_per_insn, stats.total_states),
-            (Some(1), Some(3))
-        );
+        assert_eq!((stats.processed_insns, stats.insn_limit), (12, Some(1_000_000)));
+        assert_eq!((stats.max_states_per_insn, stats.total_states), (Some(1), Some(3)));
         assert_eq!((stats.peak_states, stats.mark_read), (Some(2), Some(4)));
     }
 
     #[test]
     fn empty_log_says_nothing() {
         let log = VerifierLog::default();
-        assert_eq!(
-            (log.reason(), log.last_line(), log.stats()),
-            (None, None, None)
-        );
+        assert_eq!((log.reason(), log.last_line(), log.stats()), (None, None, None));
     }
 }

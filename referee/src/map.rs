@@ -103,10 +103,7 @@ impl Referee {
         // SAFETY: the attributes hold no address.
         let fd = unsafe { sys::bpf(Cmd::MapCreate, &mut attr).and_then(|answer| sys::own(answer)) };
         Ok(Map {
-            fd: fd.map_err(|errno| Error::Call {
-                what: "BPF_MAP_CREATE",
-                errno,
-            })?,
+            fd: fd.map_err(|errno| Error::Call { what: "BPF_MAP_CREATE", errno })?,
             kind: spec.kind,
             key_size: spec.key_size as usize,
             value_size: spec.value_size as usize,
@@ -145,10 +142,7 @@ impl Map {
     #[must_use]
     pub fn is_per_cpu(&self) -> bool {
         use map_kind::{LRU_PERCPU_HASH, PERCPU_ARRAY, PERCPU_CGROUP_STORAGE, PERCPU_HASH};
-        matches!(
-            self.kind,
-            PERCPU_HASH | PERCPU_ARRAY | LRU_PERCPU_HASH | PERCPU_CGROUP_STORAGE
-        )
+        matches!(self.kind, PERCPU_HASH | PERCPU_ARRAY | LRU_PERCPU_HASH | PERCPU_CGROUP_STORAGE)
     }
 
     /// Bytes that bpf(2) moves for one element (kernel/bpf/syscall.c, `bpf_map_value_size`): per CPU the size rounded
@@ -183,11 +177,7 @@ impl Map {
     /// # Errors
     /// As [`Map::lookup`].
     pub fn lookup_and_delete(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.take(
-            Cmd::MapLookupAndDelete,
-            "BPF_MAP_LOOKUP_AND_DELETE_ELEM",
-            key,
-        )
+        self.take(Cmd::MapLookupAndDelete, "BPF_MAP_LOOKUP_AND_DELETE_ELEM", key)
     }
 
     /// The values at `key`, one for each possible CPU and each [`Map::value_size`] bytes long; a single one where the
@@ -202,9 +192,7 @@ impl Map {
         if !self.is_per_cpu() || self.value_size == 0 {
             return Ok(Some(vec![bytes]));
         }
-        let values = bytes
-            .chunks(self.cpu_stride())
-            .map(|chunk| chunk.iter().take(self.value_size).copied().collect());
+        let values = bytes.chunks(self.cpu_stride()).map(|chunk| chunk.iter().take(self.value_size).copied().collect());
         Ok(Some(values.collect()))
     }
 
@@ -231,10 +219,7 @@ impl Map {
         attr.flags = flags;
         // SAFETY: key and value have the sizes that the kernel reads (checked) and outlive the call.
         let answer = unsafe { sys::bpf(Cmd::MapUpdate, &mut attr) };
-        answer.map(|_| ()).map_err(|errno| Error::Call {
-            what: "BPF_MAP_UPDATE_ELEM",
-            errno,
-        })
+        answer.map(|_| ()).map_err(|errno| Error::Call { what: "BPF_MAP_UPDATE_ELEM", errno })
     }
 
     /// Writes the same value for each possible CPU.
@@ -297,17 +282,13 @@ impl Map {
     /// [`Error::EndlessWalk`] where others write to the map all the time, else as [`Map::lookup`].
     pub fn entries(&self) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
-        let mut steps = u64::from(self.max_entries)
-            .saturating_mul(2)
-            .saturating_add(64);
+        let mut steps = u64::from(self.max_entries).saturating_mul(2).saturating_add(64);
         let mut at = self.next_key(None)?;
         while let Some(key) = at {
             if let Some(value) = self.lookup(&key)? {
                 entries.push((key.clone(), value));
             }
-            steps = steps.checked_sub(1).ok_or(Error::EndlessWalk {
-                max_entries: self.max_entries,
-            })?;
+            steps = steps.checked_sub(1).ok_or(Error::EndlessWalk { max_entries: self.max_entries })?;
             at = self.next_key(Some(&key))?;
         }
         Ok(entries)
@@ -319,24 +300,14 @@ impl Map {
     /// # Errors
     /// [`Error::Call`] with the kernel's error number.
     pub fn freeze(&self) -> Result<(), Error> {
-        let mut attr = sys::MapElem {
-            map_fd: raw(&self.fd),
-            ..Default::default()
-        };
+        let mut attr = sys::MapElem { map_fd: raw(&self.fd), ..Default::default() };
         // SAFETY: the attributes hold no address.
         let answer = unsafe { sys::bpf(Cmd::MapFreeze, &mut attr) };
-        answer.map(|_| ()).map_err(|errno| Error::Call {
-            what: "BPF_MAP_FREEZE",
-            errno,
-        })
+        answer.map(|_| ()).map_err(|errno| Error::Call { what: "BPF_MAP_FREEZE", errno })
     }
 
     fn elem(&self, key: &[u8]) -> sys::MapElem {
-        sys::MapElem {
-            map_fd: raw(&self.fd),
-            key: sys::address(key),
-            ..Default::default()
-        }
+        sys::MapElem { map_fd: raw(&self.fd), key: sys::address(key), ..Default::default() }
     }
 
     fn check_key(&self, key: &[u8]) -> Result<(), Error> {
@@ -345,11 +316,7 @@ impl Map {
 }
 
 fn check(what: &'static str, got: usize, want: usize) -> Result<(), Error> {
-    if got == want {
-        Ok(())
-    } else {
-        Err(Error::Size { what, got, want })
-    }
+    if got == want { Ok(()) } else { Err(Error::Size { what, got, want }) }
 }
 
 fn found(what: &'static str, answer: Result<i64, i32>) -> Result<bool, Error> {
@@ -371,12 +338,8 @@ pub(crate) fn raw(fd: &impl AsRawFd) -> u32 {
 /// [`Unavailable::Cpus`] where the file is missing or is not a list of ranges.
 pub fn possible_cpus() -> Result<usize, Unavailable> {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible").map_err(Unavailable::Cpus)?;
-    count_cpus(&text).ok_or_else(|| {
-        Unavailable::Cpus(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{:?}", text.trim_end()),
-        ))
-    })
+    count_cpus(&text)
+        .ok_or_else(|| Unavailable::Cpus(io::Error::new(io::ErrorKind::InvalidData, format!("{:?}", text.trim_end()))))
 }
 
 fn count_cpus(list: &str) -> Option<usize> {

@@ -6,10 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::map::raw;
 use crate::prog_flag;
 use crate::sys::{self, Cmd};
-use crate::{
-    AttachType, Error, KernelTypes, LoadedBtf, Map, ProgType, Referee, TypeKind, VerifierLog,
-    errno_name,
-};
+use crate::{AttachType, Error, KernelTypes, LoadedBtf, Map, ProgType, Referee, TypeKind, VerifierLog, errno_name};
 
 pub(crate) const MOV_R0_0: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 pub(crate) const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
@@ -124,9 +121,7 @@ impl Refused {
     /// The log's reason, or the error's name where the log is silent.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.log
-            .reason()
-            .map_or_else(|| errno_name(self.errno), str::to_owned)
+        self.log.reason().map_or_else(|| errno_name(self.errno), str::to_owned)
     }
 }
 
@@ -197,18 +192,11 @@ impl Referee {
                 size = full_size.max(size.saturating_mul(8)).min(LONGEST_LOG);
                 continue;
             }
-            let log = VerifierLog {
-                text: log,
-                truncated: full,
-            };
+            let log = VerifierLog { text: log, truncated: full };
             // The log does not fit at all: only a load without one tells the verdict.
             let answer = if full { prepared.load(0, 0).0 } else { answer };
             return Ok(match answer {
-                Ok(fd) => Outcome::Loaded(Loaded {
-                    fd,
-                    prog_type: prog.prog_type,
-                    log,
-                }),
+                Ok(fd) => Outcome::Loaded(Loaded { fd, prog_type: prog.prog_type, log }),
                 Err(errno) => Outcome::Refused(Refused { errno, log }),
             });
         }
@@ -221,10 +209,7 @@ impl Referee {
     pub fn verdict(&self, prog: &ProgLoad<'_>) -> Result<Verdict, Error> {
         Ok(match self.load(prog)? {
             Outcome::Loaded(_) => Verdict::Accept,
-            Outcome::Refused(refused) => Verdict::Reject {
-                errno: refused.errno,
-                reason: refused.reason(),
-            },
+            Outcome::Refused(refused) => Verdict::Reject { errno: refused.errno, reason: refused.reason() },
         })
     }
 
@@ -237,9 +222,7 @@ impl Referee {
         let types = KernelTypes::get()?;
         match attach_type {
             AttachType::TraceRawTp => types.find(TypeKind::Typedef, &format!("btf_trace_{name}")),
-            AttachType::LsmMac | AttachType::LsmCgroup => {
-                types.find(TypeKind::Func, &format!("bpf_lsm_{name}"))
-            }
+            AttachType::LsmMac | AttachType::LsmCgroup => types.find(TypeKind::Func, &format!("bpf_lsm_{name}")),
             AttachType::TraceIter => types.find(TypeKind::Func, &format!("bpf_iter_{name}")),
             _ => types.find(TypeKind::Func, name),
         }
@@ -271,14 +254,8 @@ impl<'a> Prepared<'a> {
             prog,
             insn_cnt: records("the program", &insns, 8)?,
             insns,
-            license: CString::new(prog.license).map_err(|_| Error::Nul {
-                what: "the licence",
-            })?,
-            fds: prog
-                .maps
-                .iter()
-                .flat_map(|map| raw(&map.as_fd()).to_ne_bytes())
-                .collect(),
+            license: CString::new(prog.license).map_err(|_| Error::Nul { what: "the licence" })?,
+            fds: prog.maps.iter().flat_map(|map| raw(&map.as_fd()).to_ne_bytes()).collect(),
             func_info_cnt,
             line_info_cnt,
         })
@@ -286,11 +263,7 @@ impl<'a> Prepared<'a> {
 
     /// One load; the answer, the log and the length that the whole log would have (0 if not told).
     fn load(&self, log_level: u32, log_size: usize) -> (Result<OwnedFd, i32>, String, usize) {
-        let mut log = if log_level == 0 {
-            Vec::new()
-        } else {
-            vec![0; log_size]
-        };
+        let mut log = if log_level == 0 { Vec::new() } else { vec![0; log_size] };
         let mut answer = Err(libc::EAGAIN);
         let mut full_size = 0;
         for _ in 0..TRIES {
@@ -308,20 +281,12 @@ impl<'a> Prepared<'a> {
         }
         let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
         log.truncate(end);
-        (
-            answer,
-            String::from_utf8_lossy(&log).into_owned(),
-            full_size,
-        )
+        (answer, String::from_utf8_lossy(&log).into_owned(), full_size)
     }
 
     fn attr(&self) -> sys::ProgLoadAttr {
         let prog = self.prog;
-        let sleepable = if prog.prog_type == ProgType::Syscall {
-            prog_flag::SLEEPABLE
-        } else {
-            0
-        };
+        let sleepable = if prog.prog_type == ProgType::Syscall { prog_flag::SLEEPABLE } else { 0 };
         let mut attr = sys::ProgLoadAttr {
             prog_type: prog.prog_type.number(),
             insn_cnt: self.insn_cnt,
@@ -329,28 +294,17 @@ impl<'a> Prepared<'a> {
             license: sys::address(self.license.as_bytes_with_nul()),
             prog_flags: prog.flags | sleepable,
             prog_name: sys::object_name(prog.name),
-            expected_attach_type: prog
-                .attach_type
-                .unwrap_or(AttachType::usual(prog.prog_type))
-                .number(),
+            expected_attach_type: prog.attach_type.unwrap_or(AttachType::usual(prog.prog_type)).number(),
             attach_btf_id: prog.attach_btf_id,
             fd_array: sys::address(&self.fds),
             ..Default::default()
         };
         if let Some(info) = &prog.btf {
             attr.prog_btf_fd = raw(&info.btf.as_fd());
-            attr.func_info_rec_size = if self.func_info_cnt == 0 {
-                0
-            } else {
-                info.func_info_rec_size
-            };
+            attr.func_info_rec_size = if self.func_info_cnt == 0 { 0 } else { info.func_info_rec_size };
             attr.func_info = sys::address(info.func_info);
             attr.func_info_cnt = self.func_info_cnt;
-            attr.line_info_rec_size = if self.line_info_cnt == 0 {
-                0
-            } else {
-                info.line_info_rec_size
-            };
+            attr.line_info_rec_size = if self.line_info_cnt == 0 { 0 } else { info.line_info_rec_size };
             attr.line_info = sys::address(info.line_info);
             attr.line_info_cnt = self.line_info_cnt;
         }
@@ -367,11 +321,7 @@ fn records(what: &'static str, bytes: &[u8], size: u32) -> Result<u32, Error> {
     let size = size as usize;
     let count = got.checked_div(size).unwrap_or(0);
     if count.checked_mul(size) != Some(got) {
-        return Err(Error::Size {
-            what,
-            got,
-            want: got.checked_next_multiple_of(size).unwrap_or(size),
-        });
+        return Err(Error::Size { what, got, want: got.checked_next_multiple_of(size).unwrap_or(size) });
     }
     sys::length(what, count)
 }
@@ -391,27 +341,15 @@ fn resolve_kfuncs(prog: &ProgLoad<'_>) -> Result<Vec<u8>, Error> {
         let [opcode, regs, off0, off1, imm @ ..] = insn else {
             continue;
         };
-        let source = if cfg!(target_endian = "little") {
-            *regs >> 4
-        } else {
-            *regs & 0xf
-        };
+        let source = if cfg!(target_endian = "little") { *regs >> 4 } else { *regs & 0xf };
         match *opcode {
             LD_IMM64 => {
                 slots.next();
             }
             CALL if source == PSEUDO_KFUNC && (*off0, *off1) == (0, 0) => {
-                let index = imm
-                    .first_chunk::<4>()
-                    .map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-                let name = usize::try_from(index)
-                    .ok()
-                    .and_then(|index| prog.kfuncs.get(index));
-                let name = name.ok_or(Error::KfuncIndex {
-                    slot,
-                    index,
-                    count: prog.kfuncs.len(),
-                })?;
+                let index = imm.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+                let name = usize::try_from(index).ok().and_then(|index| prog.kfuncs.get(index));
+                let name = name.ok_or(Error::KfuncIndex { slot, index, count: prog.kfuncs.len() })?;
                 imm.copy_from_slice(&types.find(TypeKind::Func, name)?.to_ne_bytes());
             }
             _ => {}

@@ -19,10 +19,7 @@ impl Map {
     /// # Errors
     /// [`Error::Call`]: `EINVAL` for a map of another kind, or what mmap(2) says.
     pub fn drain_ring(&self) -> Result<Vec<Vec<u8>>, Error> {
-        let failed = |errno| Error::Call {
-            what: "mapping a ring buffer",
-            errno,
-        };
+        let failed = |errno| Error::Call { what: "mapping a ring buffer", errno };
         if self.kind() != map_kind::RINGBUF {
             return Err(failed(libc::EINVAL));
         }
@@ -61,24 +58,11 @@ impl Pages {
         let offset = libc::off_t::try_from(offset).map_err(|_| libc::EOVERFLOW)?;
         let fd = map.as_fd().as_raw_fd();
         // SAFETY: a fresh mapping at a place of the kernel's choice; nothing that exists is touched.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                prot,
-                libc::MAP_SHARED,
-                fd,
-                offset,
-            )
-        };
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd, offset) };
         if start == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(libc::EIO));
+            return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
         }
-        NonNull::new(start.cast())
-            .map(|start| Self { start, len })
-            .ok_or(libc::EIO)
+        NonNull::new(start.cast()).map(|start| Self { start, len }).ok_or(libc::EIO)
     }
 
     /// The address of `len` bytes at `offset`, if they lie inside.
@@ -108,24 +92,16 @@ struct Ring {
 impl Ring {
     fn map(map: &Map) -> Result<Self, i32> {
         // SAFETY: asks for a number.
-        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) })
-            .map_err(|_| libc::EINVAL)?;
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(|_| libc::EINVAL)?;
         let size = u64::from(map.max_entries());
         if !size.is_power_of_two() || page < 16 {
             return Err(libc::EINVAL);
         }
-        let twice = (map.max_entries() as usize)
-            .checked_mul(2)
-            .ok_or(libc::EOVERFLOW)?;
+        let twice = (map.max_entries() as usize).checked_mul(2).ok_or(libc::EOVERFLOW)?;
         let consumer = Pages::map(map, libc::PROT_READ | libc::PROT_WRITE, 0, page)?;
         let len = page.checked_add(twice).ok_or(libc::EOVERFLOW)?;
         let producer = Pages::map(map, libc::PROT_READ, page, len)?;
-        Ok(Self {
-            consumer,
-            producer,
-            page,
-            size,
-        })
+        Ok(Self { consumer, producer, page, size })
     }
 
     fn consumer(&self) -> &AtomicU64 {
@@ -148,18 +124,13 @@ impl Ring {
     fn head(&self, position: u64) -> Option<&AtomicU32> {
         let place = self.producer.at(self.offset(position)?, 8)?;
         // SAFETY: inside of the mapping (checked), aligned since all records are multiples of 8 bytes; only loaded from.
-        position
-            .is_multiple_of(8)
-            .then(|| unsafe { AtomicU32::from_ptr(place.as_ptr().cast()) })
+        position.is_multiple_of(8).then(|| unsafe { AtomicU32::from_ptr(place.as_ptr().cast()) })
     }
 
     /// A copy of `len` bytes at a position; empty if they don't lie in the mapping.
     fn copy(&self, position: u64, len: u32) -> Vec<u8> {
         let len = len as usize;
-        let Some(place) = self
-            .offset(position)
-            .and_then(|offset| self.producer.at(offset, len))
-        else {
+        let Some(place) = self.offset(position).and_then(|offset| self.producer.at(offset, len)) else {
             return Vec::new();
         };
         let mut bytes = vec![0; len];

@@ -42,15 +42,7 @@ pub struct TestRun<'a> {
 
 impl Default for TestRun<'_> {
     fn default() -> Self {
-        Self {
-            data_in: &[],
-            ctx_in: &[],
-            repeat: 1,
-            flags: 0,
-            cpu: 0,
-            data_out_size: None,
-            ctx_out_size: None,
-        }
+        Self { data_in: &[], ctx_in: &[], repeat: 1, flags: 0, cpu: 0, data_out_size: None, ctx_out_size: None }
     }
 }
 
@@ -58,19 +50,13 @@ impl<'a> TestRun<'a> {
     /// One run over a packet.
     #[must_use]
     pub fn packet(data_in: &'a [u8]) -> Self {
-        Self {
-            data_in,
-            ..Self::default()
-        }
+        Self { data_in, ..Self::default() }
     }
 
     /// One run with a context and no packet.
     #[must_use]
     pub fn context(ctx_in: &'a [u8]) -> Self {
-        Self {
-            ctx_in,
-            ..Self::default()
-        }
+        Self { ctx_in, ..Self::default() }
     }
 }
 
@@ -140,19 +126,10 @@ impl Referee {
         let prog_type = prog.prog_type();
         let feed = feed(prog_type).ok_or(Error::NoTestRun { prog_type })?;
         check_inputs(prog_type, feed, input)?;
-        let data_room = input
-            .data_out_size
-            .unwrap_or(input.data_in.len().saturating_add(GROWTH));
+        let data_room = input.data_out_size.unwrap_or(input.data_in.len().saturating_add(GROWTH));
         let ctx_room = input.ctx_out_size.unwrap_or(input.ctx_in.len());
         let mut data_out = vec![0; if feed == Feed::Packet { data_room } else { 0 }];
-        let mut ctx_out = vec![
-            0;
-            if matches!(feed, Feed::Packet | Feed::Context) {
-                ctx_room
-            } else {
-                0
-            }
-        ];
+        let mut ctx_out = vec![0; if matches!(feed, Feed::Packet | Feed::Context) { ctx_room } else { 0 }];
         // Some types write the context back over the input.
         let mut ctx_in = input.ctx_in.to_vec();
         let mut attr = sys::TestRunAttr {
@@ -161,11 +138,7 @@ impl Referee {
             data_size_out: sys::length("the packet's room", data_out.len())?,
             data_in: sys::address(input.data_in),
             data_out: sys::address_mut(&mut data_out),
-            repeat: if matches!(feed, Feed::Packet | Feed::Context) {
-                input.repeat
-            } else {
-                0
-            },
+            repeat: if matches!(feed, Feed::Packet | Feed::Context) { input.repeat } else { 0 },
             ctx_size_in: sys::length("the context", ctx_in.len())?,
             ctx_size_out: sys::length("the context's room", ctx_out.len())?,
             ctx_in: sys::address_mut(&mut ctx_in),
@@ -180,22 +153,14 @@ impl Referee {
         answer.map_err(|errno| match errno {
             // The kernel was built without it for this type.
             ENOTSUPP => Error::NoTestRun { prog_type },
-            errno => Error::Call {
-                what: "BPF_PROG_TEST_RUN",
-                errno,
-            },
+            errno => Error::Call { what: "BPF_PROG_TEST_RUN", errno },
         })?;
         data_out.truncate(attr.data_size_out as usize);
         ctx_out.truncate(attr.ctx_size_out as usize);
         if feed == Feed::ContextInPlace {
             ctx_out = ctx_in;
         }
-        Ok(RunResult {
-            retval: attr.retval,
-            data_out,
-            ctx_out,
-            duration_ns: attr.duration,
-        })
+        Ok(RunResult { retval: attr.retval, data_out, ctx_out, duration_ns: attr.duration })
     }
 }
 
@@ -229,23 +194,15 @@ fn check_inputs(prog_type: ProgType, feed: Feed, input: &TestRun<'_>) -> Result<
         _ if !input.data_in.is_empty() || input.data_out_size.is_some_and(|size| size > 0) => {
             wrong("there is no packet; only ctx_in can be given")
         }
-        Feed::ContextInPlace | Feed::Arguments if repeats => {
-            wrong("the kernel runs it once; repeat must be 0 or 1")
-        }
-        Feed::ContextInPlace if input.ctx_in.len() > LONGEST_CONTEXT => {
-            wrong("ctx_in can have 65,535 bytes at most")
-        }
-        Feed::ContextInPlace | Feed::Arguments
-            if input.ctx_out_size.is_some_and(|size| size > 0) =>
-        {
+        Feed::ContextInPlace | Feed::Arguments if repeats => wrong("the kernel runs it once; repeat must be 0 or 1"),
+        Feed::ContextInPlace if input.ctx_in.len() > LONGEST_CONTEXT => wrong("ctx_in can have 65,535 bytes at most"),
+        Feed::ContextInPlace | Feed::Arguments if input.ctx_out_size.is_some_and(|size| size > 0) => {
             wrong("the kernel gives back no context apart from ctx_in; ctx_out_size must be None")
         }
         Feed::Arguments if input.ctx_in.len() > 12 * 8 || !input.ctx_in.len().is_multiple_of(8) => {
             wrong("ctx_in holds the arguments: at most 12 words of 8 bytes")
         }
-        Feed::Context if input.ctx_in.is_empty() => {
-            wrong("ctx_in is needed (struct bpf_sk_lookup)")
-        }
+        Feed::Context if input.ctx_in.is_empty() => wrong("ctx_in is needed (struct bpf_sk_lookup)"),
         _ => Ok(()),
     }
 }

@@ -145,9 +145,7 @@ pub(crate) unsafe fn bpf<T: Attr>(cmd: Cmd, attr: &mut T) -> Result<i64, i32> {
     // SAFETY: `attr` is alive for the call and has size_of::<T>() bytes; what it points to is the caller's promise.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, cmd as u32, attr, size_of::<T>()) };
     if answer < 0 {
-        return Err(std::io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO));
+        return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
     }
     Ok(answer)
 }
@@ -173,20 +171,12 @@ pub(crate) unsafe fn own(answer: i64) -> Result<OwnedFd, i32> {
 
 /// The address of a buffer as bpf(2) wants it; null for an empty one, which the kernel tells apart.
 pub(crate) fn address(bytes: &[u8]) -> u64 {
-    if bytes.is_empty() {
-        0
-    } else {
-        bytes.as_ptr() as u64
-    }
+    if bytes.is_empty() { 0 } else { bytes.as_ptr() as u64 }
 }
 
 /// [`address`] for a buffer that the kernel writes.
 pub(crate) fn address_mut(bytes: &mut [u8]) -> u64 {
-    if bytes.is_empty() {
-        0
-    } else {
-        bytes.as_mut_ptr() as u64
-    }
+    if bytes.is_empty() { 0 } else { bytes.as_mut_ptr() as u64 }
 }
 
 /// A length in the width of bpf(2).
@@ -198,11 +188,7 @@ pub(crate) fn length(what: &'static str, got: usize) -> Result<u32, crate::Error
 pub(crate) fn object_name(name: &str) -> [u8; 16] {
     let mut out = [0; 16];
     for (place, byte) in out.iter_mut().take(15).zip(name.bytes()) {
-        *place = if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.' {
-            byte
-        } else {
-            b'_'
-        };
+        *place = if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.' { byte } else { b'_' };
     }
     out
 }
@@ -214,31 +200,13 @@ mod tests {
 
     #[test]
     fn layouts() {
-        assert_eq!(
-            (size_of::<MapCreate>(), offset_of!(MapCreate, map_extra)),
-            (72, 64)
-        );
+        assert_eq!((size_of::<MapCreate>(), offset_of!(MapCreate, map_extra)), (72, 64));
         assert_eq!((size_of::<MapElem>(), offset_of!(MapElem, flags)), (32, 24));
         assert_eq!(offset_of!(ProgLoadAttr, func_info), 80);
         assert_eq!(offset_of!(ProgLoadAttr, fd_array), 120);
-        assert_eq!(
-            (
-                size_of::<ProgLoadAttr>(),
-                offset_of!(ProgLoadAttr, log_true_size)
-            ),
-            (144, 140)
-        );
-        assert_eq!(
-            (size_of::<TestRunAttr>(), offset_of!(TestRunAttr, ctx_in)),
-            (80, 48)
-        );
-        assert_eq!(
-            (
-                size_of::<BtfLoadAttr>(),
-                offset_of!(BtfLoadAttr, btf_log_level)
-            ),
-            (32, 24)
-        );
+        assert_eq!((size_of::<ProgLoadAttr>(), offset_of!(ProgLoadAttr, log_true_size)), (144, 140));
+        assert_eq!((size_of::<TestRunAttr>(), offset_of!(TestRunAttr, ctx_in)), (80, 48));
+        assert_eq!((size_of::<BtfLoadAttr>(), offset_of!(BtfLoadAttr, btf_log_level)), (32, 24));
     }
 
     #[test]

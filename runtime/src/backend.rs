@@ -48,10 +48,7 @@ impl Backend {
 }
 
 /// Finds the native functions that the IR's callees name.
-pub(crate) fn natives(
-    ir: &Ir<Proven>,
-    host: &dyn Fn(u32) -> Option<Arc<Body>>,
-) -> Result<Vec<Native>, BackendError> {
+pub(crate) fn natives(ir: &Ir<Proven>, host: &dyn Fn(u32) -> Option<Arc<Body>>) -> Result<Vec<Native>, BackendError> {
     ir.callees().iter().map(|callee| native(ir, callee, host)).collect()
 }
 
@@ -75,13 +72,18 @@ fn native(ir: &Ir<Proven>, callee: &Callee, host: &dyn Fn(u32) -> Option<Arc<Bod
 }
 
 /// Compiles for the interpreter.
-pub(crate) fn interpret(ir: &Ir<Proven>, natives: &[Native], maps: &[MapRef], code_id: u64) -> Result<Backend, BackendError> {
+pub(crate) fn interpret(
+    ir: &Ir<Proven>,
+    natives: &[Native],
+    maps: &[MapRef],
+    code_id: u64,
+) -> Result<Backend, BackendError> {
     let map_addr = |m: backstop_ir::MapId| maps.get(m.0 as usize).map_or(0, |map| map.native_address());
-    let map_value_addr = |m: backstop_ir::MapId, off: u32| {
-        maps.get(m.0 as usize).and_then(|map| map.value_address(off)).unwrap_or(0)
-    };
+    let map_value_addr =
+        |m: backstop_ir::MapId, off: u32| maps.get(m.0 as usize).and_then(|map| map.value_address(off)).unwrap_or(0);
     let callee = |c: backstop_ir::CalleeId| natives.get(c.0 as usize).cloned().unwrap_or(Native::Absent);
-    let bindings = backstop_interp::Bindings { map_addr: &map_addr, map_value_addr: &map_value_addr, callee: &callee, code_id };
+    let bindings =
+        backstop_interp::Bindings { map_addr: &map_addr, map_value_addr: &map_value_addr, callee: &callee, code_id };
     let code = Code::new(ir, &bindings).map_err(|e| BackendError::Compile(e.to_string()))?;
     Ok(Backend::Interpreter(Box::new(code)))
 }

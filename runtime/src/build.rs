@@ -8,7 +8,7 @@ use backstop_abi::TailTarget;
 use backstop_ir::{Callee, Ir, Proven, lower};
 use backstop_isa::{Instr, decode};
 use backstop_model::{MapKind, Program as Linked};
-use backstop_verifier::{Options, Region, Verified, verify};
+use backstop_verifier::{Limits, Options, Region, Verified, verify};
 
 use crate::backend::{Backend, BackendError, Native, compile, interpret, natives};
 use crate::context::ContextNeed;
@@ -31,7 +31,7 @@ pub(crate) fn prove(engine: &Engine, name: &str, program: Linked) -> Result<Veri
         compat_linux: config.compat_linux,
         unprivileged: config.unprivileged,
         log_level: config.log_level,
-        ..Options::default()
+        limits: Limits { cpus: config.cpus, ..Limits::default() },
     };
     let refused = |refusal| LoadError::Refused { program: name.to_owned(), refusal };
     verify(Arc::new(program), &options).map_err(refused)
@@ -50,7 +50,11 @@ pub(crate) fn build<H: 'static>(
     let maps = (0..verified.program().maps.len()).map(map).collect::<Result<Vec<_>, _>>()?;
     for array in maps.iter().filter(|m| m.spec().kind == MapKind::ProgArray) {
         let map = || array.spec().name.clone();
-        array.claim_as(verified.program(), Some(TypeId::of::<H>())).map_err(|reason| LoadError::MapValues { map: map(), index: 0, reason })?;
+        array.claim_as(verified.program(), Some(TypeId::of::<H>())).map_err(|reason| LoadError::MapValues {
+            map: map(),
+            index: 0,
+            reason,
+        })?;
     }
     assemble(linker.engine(), TypeId::of::<H>(), verified, ir, &natives, maps).map_err(|e| failed(name, e))
 }

@@ -60,9 +60,9 @@ impl<T> Ptr<T> {
     }
 }
 
-/// A [`Ptr`] used outside the call that it was made for.
+/// A [`Ptr`] used outside the call that it was made for, or NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a guest pointer was used after the call that it was handed to")]
+#[error("a guest pointer was used after the call that it was handed to, or is NULL")]
 pub struct StalePointer;
 
 static SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -96,7 +96,7 @@ impl<'a, H> Caller<'a, H> {
     /// # Errors
     /// [`StalePointer`] if the pointer was handed to another call.
     pub fn read<T: GuestStruct>(&self, from: Ptr<T>) -> Result<T, StalePointer> {
-        if from.serial != self.serial {
+        if from.serial != self.serial || from.address == 0 {
             return Err(StalePointer);
         }
         // SAFETY: I3: the verifier proved the argument to point to `size_of::<T>()` readable bytes, which live as long as this call;
@@ -109,7 +109,7 @@ impl<'a, H> Caller<'a, H> {
     /// # Errors
     /// [`StalePointer`] if the pointer was handed to another call.
     pub fn write<T: GuestStruct>(&mut self, to: Ptr<T>, value: &T) -> Result<(), StalePointer> {
-        if to.serial != self.serial {
+        if to.serial != self.serial || to.address == 0 {
             return Err(StalePointer);
         }
         // SAFETY: I3: as in `read`; the prototype declares the pointer as not const, so the memory is writable too.

@@ -47,7 +47,10 @@ impl EngineKind {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("kind", &self.inner.kind).field("config", &self.inner.config).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("kind", &self.inner.kind)
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,9 +66,7 @@ impl Engine {
                 crate::backend::jit_available().map_err(|reason| EngineError::NoJit { reason })?;
                 EngineKind::Jit
             }
-            EngineChoice::Auto => {
-                crate::backend::jit_available().map_or(EngineKind::Interpreter, |()| EngineKind::Jit)
-            }
+            EngineChoice::Auto => crate::backend::jit_available().map_or(EngineKind::Interpreter, |()| EngineKind::Jit),
         };
         let cpus = CpuSlots::new(config.cpus);
         Ok(Engine { inner: Arc::new(Inner { config, kind, cpus, map_bytes: AtomicU64::new(0) }) })

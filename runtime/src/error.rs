@@ -39,7 +39,7 @@ pub enum OpenError {
         /// The file or the name given for the bytes.
         name: String,
         /// Section, offset and reason.
-        source: ObjectError,
+        source: Box<ObjectError>,
     },
 }
 
@@ -183,7 +183,9 @@ pub enum RunError {
         reason: String,
     },
     /// The store was made for another engine.
-    #[error("the store belongs to another engine than program `{program}`; make it with `Store::new(&engine, ..)` of the same one")]
+    #[error(
+        "the store belongs to another engine than program `{program}`; make it with `Store::new(&engine, ..)` of the same one"
+    )]
     OtherEngine {
         /// The program.
         program: String,
@@ -197,7 +199,9 @@ pub enum RunError {
         slots: u32,
     },
     /// The thread's stack is too short for the program's worst case.
-    #[error("the thread has {available} bytes of stack left and program `{program}` may need {needed}; run it on a larger stack")]
+    #[error(
+        "the thread has {available} bytes of stack left and program `{program}` may need {needed}; run it on a larger stack"
+    )]
     NativeStack {
         /// The program.
         program: String,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::record::{Caught, WalkedFrame};
+use crate::record::{Walk, WalkedFrame};
 
 /// A run that ended by the program's own doing.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +41,13 @@ impl Exit {
 /// when asked for.
 #[derive(Clone, Copy)]
 pub struct Backtrace {
-    pub(crate) caught: Caught,
+    pub(crate) walk: Walk,
 }
 
 impl Backtrace {
     /// How many frames.
     pub fn len(&self) -> usize {
-        usize::from(self.caught.depth)
+        self.walk.depth as usize
     }
 
     /// Whether there are no frames.
@@ -55,8 +55,9 @@ impl Backtrace {
         self.len() == 0
     }
 
-    pub(crate) fn frames(&self) -> &[WalkedFrame] {
-        self.caught.frames.get(..self.len()).unwrap_or_default()
+    pub(crate) fn frames(&self) -> impl Iterator<Item = WalkedFrame> + '_ {
+        let code = self.walk.code;
+        self.walk.places.iter().take(self.len()).map(move |&place| WalkedFrame { code, place })
     }
 }
 

@@ -130,7 +130,9 @@ pub(crate) fn describe<T: GuestStruct>(btf: &mut BtfBuilder) -> TypeId {
         };
         members.push((field.name, ty, field.offset as u32 * 8));
     }
-    btf.structure(T::NAME, size_of::<T>() as u32, &members)
+    // Never the bare name: the verifier takes a struct named like a program's context for that context, whatever its size.
+    let name = format!("{}__host", T::NAME);
+    btf.structure(&name, size_of::<T>() as u32, &members)
 }
 
 /// Adds an integer type.

@@ -83,3 +83,13 @@ pub use store::Store;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+/// A store of another host type than the program's does not compile.
+///
+/// ```compile_fail,E0308
+/// fn run(program: &backstop::Program<u8>, store: &mut backstop::Store<u16>) {
+///     let _ = program.run(store, backstop::Input::None);
+/// }
+/// ```
+#[cfg(doctest)]
+mod host_types {}

@@ -19,7 +19,7 @@ pub struct Linker<H> {
     names: BTreeMap<String, usize>,
     contexts: BTreeMap<String, Arc<HostContext>>,
     targets: Vec<Arc<Btf>>,
-    data: PhantomData<fn(H)>,
+    data: PhantomData<fn(H) -> H>,
 }
 
 /// A kfunc of the host's.
@@ -76,7 +76,11 @@ impl<H: 'static> Linker<H> {
     ///
     /// # Errors
     /// [`LinkerError`] if the name is taken or the prototype can't be said in BTF.
-    pub fn kfunc<Args: 'static, F: HostFn<H, Args>>(&mut self, name: &str, function: F) -> Result<&mut Self, LinkerError> {
+    pub fn kfunc<Args: 'static, F: HostFn<H, Args>>(
+        &mut self,
+        name: &str,
+        function: F,
+    ) -> Result<&mut Self, LinkerError> {
         if BuiltinKfunc::by_name(name).is_some() {
             return Err(LinkerError::Duplicate { name: name.to_owned(), owner: "the runtime's" });
         }
@@ -89,7 +93,8 @@ impl<H: 'static> Linker<H> {
         let kfunc = Kfunc {
             name: name.to_owned(),
             identity: KfuncIdentity::Host(index as u32),
-            flags: KfuncFlags { may_fail: true, ..KfuncFlags::default() },
+            // Without trusted arguments the verifier would take NULL and unproven memory for a pointer.
+            flags: KfuncFlags { may_fail: true, trusted_args: true, ..KfuncFlags::default() },
             btf: Arc::new(btf),
             func,
         };

@@ -20,7 +20,7 @@ use crate::program::{Program, ProgramCode};
 pub struct Loaded<H> {
     programs: BTreeMap<String, Arc<ProgramCode>>,
     maps: Arc<BTreeMap<String, Map>>,
-    host: PhantomData<fn(H)>,
+    host: PhantomData<fn(H) -> H>,
 }
 
 impl<H> std::fmt::Debug for Loaded<H> {
@@ -174,7 +174,8 @@ impl<'a, H: 'static> Loader<'a, H> {
 
     pub(crate) fn link(&self, name: &str) -> Result<LinkedProgram, LoadError> {
         let linked = self.object.elf.link(name, self);
-        let mut linked = linked.map_err(|source| LoadError::Link { program: name.to_owned(), source: Box::new(source) })?;
+        let mut linked =
+            linked.map_err(|source| LoadError::Link { program: name.to_owned(), source: Box::new(source) })?;
         if let Some(len) = self.object.memory_len(name) {
             linked.program.kind.memory_len = len;
         }

@@ -47,7 +47,12 @@ pub struct ObjectProgram {
 impl Object {
     pub(crate) fn open_file(engine: &Engine, path: &Path) -> Result<Object, OpenError> {
         let failed = |source| OpenError::Read { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(failed)?.len();
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
+            // A device or pipe may never end.
+            return Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
+        }
+        let size = metadata.len();
         if size > MAX_FILE {
             let text = format!("{size} bytes are more than an object may have ({MAX_FILE})");
             return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text)));
@@ -55,13 +60,15 @@ impl Object {
         let bytes = std::fs::read(path).map_err(failed)?;
         let name = path.file_name().map_or_else(|| path.to_string_lossy(), |n| n.to_string_lossy()).into_owned();
         let opened = ElfObject::parse(&bytes, object_name(&name));
-        let elf = opened.map_err(|source| OpenError::Object { name: path.display().to_string(), source })?;
+        let refused = |source| OpenError::Object { name: path.display().to_string(), source: Box::new(source) };
+        let elf = opened.map_err(refused)?;
         Ok(Object::new(engine, elf))
     }
 
     pub(crate) fn open(engine: &Engine, bytes: &[u8], name: &str) -> Result<Object, OpenError> {
         let opened = ElfObject::parse(bytes, object_name(name));
-        let elf = opened.map_err(|source| OpenError::Object { name: name.to_owned(), source })?;
+        let refused = |source| OpenError::Object { name: name.to_owned(), source: Box::new(source) };
+        let elf = opened.map_err(refused)?;
         Ok(Object::new(engine, elf))
     }
 
@@ -144,7 +151,10 @@ impl Object {
     }
 
     fn no_global(&self, name: &str) -> ObjectUseError {
-        ObjectUseError::NoGlobal { name: name.to_owned(), known: listed(self.elf.globals().iter().map(|g| g.name.as_str())) }
+        ObjectUseError::NoGlobal {
+            name: name.to_owned(),
+            known: listed(self.elf.globals().iter().map(|g| g.name.as_str())),
+        }
     }
 
     /// Puts a map of the embedder's in the place of the object's, so that state survives a reload or is shared.
@@ -209,17 +219,12 @@ impl Object {
     ///
     /// # Errors
     /// [`LoadError::Link`], [`LoadError::Refused`] or [`LoadError::Object`].
-    pub fn verify<H: 'static>(
-        &self,
-        linker: &Linker<H>,
-        name: &str,
-    ) -> Result<backstop_verifier::Verified, LoadError> {
+    pub fn verify<H: 'static>(&self, linker: &Linker<H>, name: &str) -> Result<backstop_verifier::Verified, LoadError> {
         self.need_program(name)?;
         let loader = Loader::new(self, linker);
         let linked = loader.link(name)?;
         loader.verify(name, linked.program)
     }
-
 }
 
 /// The part of a file's name that global-data maps carry: up to the first dot.

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Weak};
 
 use backstop_abi::TailTarget;
 use backstop_ir::{Ir, OpId, Proven};
-use backstop_model::ProgKind;
+use backstop_model::{HostContext, HostField, ProgKind};
 use backstop_verifier::Stats;
 use parking_lot::Mutex;
 
@@ -16,7 +16,7 @@ use crate::context::{ContextNeed, Input};
 use crate::engine::{Engine, EngineKind};
 use crate::error::RunError;
 use crate::exit::{Backtrace, Exit, Frame};
-use crate::guest::GuestStruct;
+use crate::guest::{GuestField, GuestStruct};
 use crate::maps::{Map, MapRef};
 use crate::record::{CodeId, WalkedFrame};
 use crate::run::run_code;
@@ -108,7 +108,7 @@ pub struct Program<H> {
     code: Arc<ProgramCode>,
     /// Handles of the maps that it was loaded with: a prog_array is emptied when its last handle goes.
     maps: Arc<BTreeMap<String, Map>>,
-    host: PhantomData<fn(H)>,
+    host: PhantomData<fn(H) -> H>,
 }
 
 impl<H> Clone for Program<H> {
@@ -119,7 +119,10 @@ impl<H> Clone for Program<H> {
 
 impl<H> std::fmt::Debug for Program<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Program").field("name", &self.name()).field("engine", &self.engine_kind()).finish_non_exhaustive()
+        f.debug_struct("Program")
+            .field("name", &self.name())
+            .field("engine", &self.engine_kind())
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,11 +201,9 @@ impl<H> Program<H> {
     pub fn typed<T: GuestStruct>(&self) -> Result<TypedProgram<H, T>, RunError> {
         let reason = match &self.kind().host {
             None => Some("it takes no struct of the host's".to_owned()),
-            Some(context) if context.name != T::NAME => Some(format!("its context is struct {}", context.name)),
-            Some(context) if context.size as usize != size_of::<T>() => {
-                Some(format!("struct {} has {} bytes here, {} there", context.name, size_of::<T>(), context.size))
+            Some(context) => {
+                differs::<T>(context).map(|what| format!("its context is struct {}: {what}", context.name))
             }
-            Some(_) => None,
         };
         match reason {
             None => Ok(TypedProgram { program: self.clone(), context: PhantomData }),
@@ -216,15 +217,31 @@ impl<H> Program<H> {
 
     /// The frames of a throw in the author's terms, innermost first. Frames of programs that were unloaded meanwhile are left out.
     pub fn backtrace(&self, backtrace: &Backtrace) -> Vec<Frame> {
-        let resolve = |walked: &WalkedFrame| {
+        let resolve = |walked: WalkedFrame| {
             if walked.code == self.code.id {
                 self.code.frame(walked.place)
             } else {
                 ProgramCode::by_id(walked.code)?.frame(walked.place)
             }
         };
-        backtrace.frames().iter().filter_map(resolve).collect()
+        backtrace.frames().filter_map(resolve).collect()
     }
+}
+
+/// In what a struct differs from the context that a program was proved for.
+fn differs<T: GuestStruct>(context: &HostContext) -> Option<String> {
+    if context.name != T::NAME {
+        return Some("another name".to_owned());
+    }
+    if context.size as usize != size_of::<T>() {
+        return Some(format!("{} bytes here, {} there", size_of::<T>(), context.size));
+    }
+    let same = |(given, field): (&GuestField, &HostField)| {
+        (given.offset, given.size, given.writable) == (field.offset as usize, field.size as usize, field.writable)
+            && given.name == field.name
+    };
+    let all = T::FIELDS.len() == context.fields.len() && T::FIELDS.iter().zip(&context.fields).all(same);
+    (!all).then(|| "other fields".to_owned())
 }
 
 /// A program over a `#[repr(C)]` struct of the host's.

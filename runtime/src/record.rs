@@ -39,12 +39,16 @@ pub(crate) struct WalkedFrame {
     pub(crate) place: u32,
 }
 
-/// A throw that the outermost boundary caught.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caught {
-    pub(crate) cookie: u64,
-    pub(crate) frames: [WalkedFrame; MAX_WALK],
-    pub(crate) depth: u8,
+/// The frames that a throw passed, innermost first. They are all of one image: a walk ends at the first main function, and
+/// subprograms above it are its own.
+///
+/// Filled in place while the walk goes, and small: copies of words that were just written in halves stall the CPU.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Walk {
+    pub(crate) code: CodeId,
+    pub(crate) places: [u32; MAX_WALK],
+    /// Frames in `places`; 0 as long as the outermost boundary caught nothing.
+    pub(crate) depth: u32,
 }
 
 /// Why a run ends other than by returning or throwing.
@@ -74,22 +78,25 @@ pub(crate) struct RunRecord<'run> {
     pub(crate) context: u64,
     /// Packet bytes, for legacy packet loads and packet helpers: address and length.
     pub(crate) packet: (u64, u64),
-    /// The throw that the outermost boundary caught.
-    pub(crate) caught: Option<Caught>,
+    /// The index that a walk over an array shows its callback.
+    pub(crate) array_key: u32,
+    /// What the outermost boundary caught: cookie and frames.
+    pub(crate) cookie: u64,
+    pub(crate) walk: Walk,
     /// The end that waits to be carried to the run's start.
     pub(crate) end: Option<End>,
 }
 
 impl RunRecord<'_> {
-    /// Notes a throw at the boundary that catches it. Only the outermost one makes the run's result a throw.
-    pub(crate) fn caught(&mut self, cookie: u64, outermost: bool, frames: &[WalkedFrame]) {
-        if !outermost {
-            return;
+    /// Notes a throw at the boundary that catches it, whose first `depth` places are in `walk`. Only the outermost boundary makes
+    /// the run's result a throw.
+    #[inline]
+    pub(crate) fn caught(&mut self, cookie: u64, outermost: bool, code: CodeId, depth: usize) {
+        if outermost {
+            self.cookie = cookie;
+            self.walk.code = code;
+            self.walk.depth = depth.min(MAX_WALK) as u32;
         }
-        let mut kept = [WalkedFrame::default(); MAX_WALK];
-        let depth = frames.len().min(MAX_WALK);
-        kept[..depth].copy_from_slice(&frames[..depth]);
-        self.caught = Some(Caught { cookie, frames: kept, depth: depth as u8 });
     }
 
     /// Leaves an end to be raised as soon as the native call returns. The first one stays.

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::RunError;
 use crate::exit::{Backtrace, Exit};
 use crate::program::ProgramCode;
-use crate::record::{End, RunRecord};
+use crate::record::{End, RunRecord, Walk};
 use crate::stack::remaining;
 use crate::stats::Counters;
 use crate::store::Scratch;
@@ -96,16 +96,19 @@ fn run_with(
         cpu: lease.as_ref().map_or(u32::MAX, CpuLease::index),
         context: surroundings.context,
         packet: surroundings.packet,
-        caught: None,
+        array_key: 0,
+        cookie: 0,
+        walk: Walk::default(),
         end: None,
     };
     let started = Counters::start(engine.config().statistics_on());
     let value = dispatch(code, args, &mut record, scratch);
-    code.counters.finish(started, record.caught.is_some());
+    code.counters.finish(started, record.walk.depth != 0);
     drop(lease);
-    finish(code, value, record)
+    finish(code, value, &mut record)
 }
 
+#[inline]
 fn lease<'e>(code: &ProgramCode, engine: &'e Engine, scratch: &mut Scratch) -> Result<Option<CpuLease<'e>>, RunError> {
     if !code.needs_cpu {
         return Ok(None);
@@ -121,22 +124,27 @@ fn lease<'e>(code: &ProgramCode, engine: &'e Engine, scratch: &mut Scratch) -> R
 }
 
 #[inline]
-fn dispatch(code: &Arc<ProgramCode>, args: [u64; 2], record: &mut RunRecord<'_>, scratch: &mut Scratch) -> Result<u64, Halt> {
+fn dispatch(
+    code: &Arc<ProgramCode>,
+    args: [u64; 2],
+    record: &mut RunRecord<'_>,
+    scratch: &mut Scratch,
+) -> Result<u64, Halt> {
     match &code.backend {
         Backend::Interpreter(interpreted) => crate::services::interpret(interpreted, args, record, scratch),
         #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
-        Backend::Jit(image) => {
+        Backend::Jit(_) => {
             let ctx: *mut RunCtx = std::ptr::from_mut(record).cast();
             // SAFETY: the image is live (the caller borrows its program), its program was proved for arguments of this kind, and
             // the record is this run's alone.
-            Ok(unsafe { crate::native::trampoline::enter(args[0], args[1], image.entry(), ctx) })
+            Ok(unsafe { crate::native::trampoline::enter(args[0], args[1], code.tail.entry, ctx) })
         }
     }
 }
 
 #[inline]
-fn finish(code: &ProgramCode, value: Result<u64, Halt>, record: RunRecord<'_>) -> Result<Exit, RunError> {
-    match record.end {
+fn finish(code: &ProgramCode, value: Result<u64, Halt>, record: &mut RunRecord<'_>) -> Result<Exit, RunError> {
+    match record.end.take() {
         Some(End::Host(error)) => return Err(RunError::Host(error)),
         Some(End::Panic(panic)) => std::panic::resume_unwind(panic),
         None => {}
@@ -146,10 +154,16 @@ fn finish(code: &ProgramCode, value: Result<u64, Halt>, record: RunRecord<'_>) -
         Halt::Stack => RunError::StackExhausted { program: program() },
         Halt::Defect(what) => RunError::Defect { program: program(), what },
     })?;
-    Ok(match record.caught {
-        None => Exit::Returned(value),
-        Some(caught) => Exit::Thrown { cookie: caught.cookie, value, backtrace: Backtrace { caught } },
-    })
+    if record.walk.depth == 0 {
+        return Ok(Exit::Returned(value));
+    }
+    thrown(value, record.cookie, &record.walk)
+}
+
+/// Apart from [`finish`], so that a run that returns does not copy an exit's whole payload.
+#[inline(never)]
+fn thrown(value: u64, cookie: u64, walk: &Walk) -> Result<Exit, RunError> {
+    Ok(Exit::Thrown { cookie, value, backtrace: Backtrace { walk: *walk } })
 }
 
 #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]

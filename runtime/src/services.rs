@@ -11,7 +11,7 @@ use backstop_interp::{CallBack as InterpreterCallBack, Code, Halt, Services, Sto
 use crate::backend::{Backend, Native};
 use crate::call::{Call, CallBack, Ended};
 use crate::program::ProgramCode;
-use crate::record::{CodeId, End, MAX_WALK, RunRecord, WalkedFrame};
+use crate::record::{CodeId, End, RunRecord};
 use crate::store::Scratch;
 
 /// The services of one run.
@@ -113,12 +113,12 @@ impl Services for RunServices {
     }
 
     fn caught(&mut self, cookie: u64, outermost: bool, frames: &[InterpretedFrame]) {
-        let mut walked = [WalkedFrame::default(); MAX_WALK];
-        let depth = frames.len().min(MAX_WALK);
-        for (to, from) in walked.iter_mut().zip(frames) {
-            *to = WalkedFrame { code: CodeId::from_word(from.code_id), place: from.op };
+        let record = self.record();
+        for (to, from) in record.walk.places.iter_mut().zip(frames) {
+            *to = from.op;
         }
-        self.record().caught(cookie, outermost, walked.get(..depth).unwrap_or_default());
+        let code = frames.first().map_or_else(CodeId::default, |frame| CodeId::from_word(frame.code_id));
+        record.caught(cookie, outermost, code, frames.len());
     }
 
     fn legacy_load(&mut self, offset: u32, size: u32) -> Option<u64> {

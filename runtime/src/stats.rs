@@ -23,10 +23,12 @@ pub struct RunStatistics {
 }
 
 impl Counters {
+    #[inline]
     pub(crate) fn start(on: bool) -> Option<Instant> {
         on.then(Instant::now)
     }
 
+    #[inline]
     pub(crate) fn finish(&self, started: Option<Instant>, threw: bool) {
         let Some(started) = started else { return };
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);

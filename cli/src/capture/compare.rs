@@ -39,7 +39,10 @@ impl Differences {
             let at = a.iter().zip(b).position(|(x, y)| x != y).unwrap_or(a.len().min(b.len()));
             self.add(|| {
                 let (x, y) = (around(a, at), around(b, at));
-                format!("packet {number}: data from byte {at} on is {x} on {}, {y} on {}", lanes.0.engine, lanes.1.engine)
+                format!(
+                    "packet {number}: data from byte {at} on is {x} on {}, {y} on {}",
+                    lanes.0.engine, lanes.1.engine
+                )
             });
         }
     }
@@ -69,9 +72,15 @@ impl Differences {
                 Ok(Some(other)) => self.add(|| {
                     let at = value.iter().zip(&other).position(|(x, y)| x != y).unwrap_or(0);
                     let (x, y) = (around(&value, at), around(&other, at));
-                    format!("map {name}, key {}: value from byte {at} on is {x} on {}, {y} on {}", hex(&key), engines.0, engines.1)
+                    format!(
+                        "map {name}, key {}: value from byte {at} on is {x} on {}, {y} on {}",
+                        hex(&key),
+                        engines.0,
+                        engines.1
+                    )
                 }),
-                Ok(None) => self.add(|| format!("map {name}: key {} is there on {}, not on {}", hex(&key), engines.0, engines.1)),
+                Ok(None) => self
+                    .add(|| format!("map {name}: key {} is there on {}, not on {}", hex(&key), engines.0, engines.1)),
                 Err(error) => self.add(|| format!("map {name}, key {}: {error}", hex(&key))),
             }
         }

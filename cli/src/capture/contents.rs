@@ -47,7 +47,12 @@ pub fn all(loaded: &Loaded<()>, top: usize) -> Vec<Contents> {
 fn is_shown(spec: &MapSpec) -> bool {
     let has_values = matches!(
         spec.kind,
-        MapKind::Hash | MapKind::LruHash | MapKind::PercpuHash | MapKind::LruPercpuHash | MapKind::Array | MapKind::PercpuArray
+        MapKind::Hash
+            | MapKind::LruHash
+            | MapKind::PercpuHash
+            | MapKind::LruPercpuHash
+            | MapKind::Array
+            | MapKind::PercpuArray
     );
     let is_data = spec.initial.is_some() || spec.name.contains('.') || is_section(spec);
     has_values && !is_data
@@ -124,15 +129,14 @@ fn key_text(spec: &MapSpec, key: &[u8]) -> String {
 }
 
 impl Contents {
-    /// Whether keys are an array's indices.
+    /// How many entries there are, how many are shown, in which order.
     pub fn summary(&self) -> String {
         let shown = self.top.len();
         let order = match (self.kind.contains("array"), self.sorted_by) {
-            (true, _) => String::new(),
             (false, Some(field)) => format!(" by {field}"),
-            (false, None) => String::new(),
+            _ => String::new(),
         };
-        let entries = crate::output::counted(self.entries as u64, "entry").replace("entrys", "entries");
+        let entries = format!("{} {}", self.entries, if self.entries == 1 { "entry" } else { "entries" });
         if shown < self.entries { format!("{entries}, the first {shown}{order}") } else { format!("{entries}{order}") }
     }
 
@@ -141,7 +145,9 @@ impl Contents {
         let row = |entry: &Entry| {
             let mut cells = vec![entry.key.clone()];
             match &entry.value {
-                Value::Struct(fields) => cells.extend(fields.iter().flat_map(|(name, value)| [name.clone(), value.to_string()])),
+                Value::Struct(fields) => {
+                    cells.extend(fields.iter().flat_map(|(name, value)| [name.clone(), value.to_string()]))
+                }
                 value => cells.push(value.to_string()),
             }
             cells

@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use backstop::Object;
 use backstop::model::ProgType;
+use backstop::{Engine, Object};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::compare::Differences;
@@ -16,24 +16,19 @@ use super::writer::Passed;
 use crate::args::RunArgs;
 use crate::failure::{Failure, Outcome, Result};
 use crate::output::{Out, note};
+use crate::run::line::Line;
+use crate::run::once;
 use crate::session::{self, Session, need_program};
 
 /// Packets of a batch: enough that reading the clock doesn't count, few enough to stay in the cache.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 /// `backstop run OBJ --pcap FILE`.
 pub fn run(args: &RunArgs, pcap: &Path) -> Result {
     let engines = session::engines(&args.judging, args.engine)?;
     let mut capture = Capture::open(pcap)?;
-    let mut lanes = Vec::new();
-    for engine in &engines {
-        let session = Session::open(engine, &args.object, &args.judging)?;
-        let name = choose(&session.object, &args.object, args.program.as_deref())?;
-        lanes.push(Lane::load(&session, &name)?);
-    }
-    for lane in &lanes {
-        check_kind(lane)?;
-    }
+    let mut out = Out::new();
+    let mut lanes = load(args, &engines, &mut out)?;
     note_link_type(&capture);
     let mut passed = match &args.capture.out {
         Some(path) if is_same_file(path, pcap) => {
@@ -66,12 +61,39 @@ pub fn run(args: &RunArgs, pcap: &Path) -> Result {
         error: cut.clone(),
         top: args.capture.top,
     };
-    let mut out = Out::new();
-    if args.json { report.json(&mut out)? } else { report.text(&mut out)? }
+    if args.json {
+        report.json(&mut out)?
+    } else {
+        report.text(&mut out)?
+    }
     if let Some(text) = cut {
         return Err(Failure::Input(text));
     }
     Ok(Outcome::of(differences.count == 0 && lanes.iter().all(|l| l.failed == 0)))
+}
+
+/// Loads the program for each engine, with maps of its own.
+fn load(args: &RunArgs, engines: &[Engine], out: &mut Out) -> Result<Vec<Lane>> {
+    let (mut lanes, mut refused) = (Vec::new(), None);
+    for engine in engines {
+        let session = Session::open(engine, &args.object, &args.judging)?;
+        let name = choose(&session.object, &args.object, args.program.as_deref())?;
+        match Lane::load(&session, &name) {
+            Ok(lane) => lanes.push(lane),
+            Err(error) => {
+                if args.json {
+                    let verdict = once::verdict(&error);
+                    out.json(&Line::failed(args, &name, session.engine_name(), verdict, error.to_string()))?;
+                }
+                refused.get_or_insert_with(|| session.explain(&name, &error));
+            }
+        }
+    }
+    if let Some(text) = refused {
+        return Err(Failure::Refused(text));
+    }
+    lanes.iter().try_for_each(check_kind)?;
+    Ok(lanes)
 }
 
 fn drive(
@@ -145,7 +167,8 @@ fn choose(object: &Object, path: &Path, asked: Option<&str>) -> Result<String> {
     }
     let elf = object.elf();
     let judges = |ty| matches!(ty, ProgType::Xdp | ProgType::SchedCls);
-    let candidates = elf.programs().filter(|p| p.autoload && p.kind.as_ref().is_ok_and(|section| judges(section.kind.ty)));
+    let candidates =
+        elf.programs().filter(|p| p.autoload && p.kind.as_ref().is_ok_and(|section| judges(section.kind.ty)));
     let mut names: Vec<String> = candidates.map(|p| p.name).collect();
     let is_target = |name: &String| elf.maps().iter().any(|m| m.spec.values.iter().any(|(_, target)| target == name));
     let first = names.iter().position(|name| !is_target(name)).unwrap_or(0);
@@ -162,7 +185,10 @@ fn check_kind(lane: &Lane) -> Result<()> {
         return Ok(());
     }
     let name = lane.program.name();
-    Err(Failure::Input(format!("program `{name}` is of type {}: it takes no packets; run it without --pcap", ty.name())))
+    Err(Failure::Input(format!(
+        "program `{name}` is of type {}: it takes no packets; run it without --pcap",
+        ty.name()
+    )))
 }
 
 fn is_same_file(first: &Path, second: &Path) -> bool {
@@ -172,7 +198,9 @@ fn is_same_file(first: &Path, second: &Path) -> bool {
 fn note_link_type(capture: &Capture) {
     let link = capture.header().datalink;
     if link != pcap_file::DataLink::ETHERNET {
-        note(format_args!("note: the capture's link type is {link:?}, not Ethernet; the program sees the frames as they are"));
+        note(format_args!(
+            "note: the capture's link type is {link:?}, not Ethernet; the program sees the frames as they are"
+        ));
     }
 }
 

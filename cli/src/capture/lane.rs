@@ -1,12 +1,12 @@
 //! One engine's way through a capture: its own load, its own maps, its own counts.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use backstop::{Exit, Frame, Input, Loaded, Packet, Program, RunError, Store};
+use backstop::{Exit, Frame, Input, LoadError, Loaded, Packet, Program, RunError, Store};
 
 use super::reader::Captured;
-use crate::failure::{Failure, Result};
+use crate::clock::Moment;
 use crate::session::Session;
 
 /// A program loaded for one engine, and what became of the packets that it saw.
@@ -23,7 +23,7 @@ pub struct Lane {
     pub failed: u64,
     pub first_failure: Option<(u64, String)>,
     pub runs: u64,
-    /// Time inside the engine.
+    /// CPU time inside the engine.
     pub time: Duration,
 }
 
@@ -49,17 +49,17 @@ impl Place {
 
 /// How a program ended on one packet.
 pub struct Ended {
-    pub result: std::result::Result<Exit, RunError>,
+    pub result: Result<Exit, RunError>,
     pub packet: Packet,
 }
 
 impl Lane {
     /// Loads the program by itself, with fresh maps.
-    pub fn load(session: &Session, program: &str) -> Result<Lane> {
-        let loaded = session.object.load_programs(&session.linker, &[program]).map_err(Failure::input)?;
+    pub fn load(session: &Session, program: &str) -> Result<Lane, LoadError> {
+        let loaded = session.object.load_programs(&session.linker, &[program])?;
         Ok(Lane {
             engine: session.engine_name(),
-            program: loaded.program(program).map_err(Failure::input)?,
+            program: loaded.program(program)?,
             loaded,
             store: Store::new(&session.engine, ()),
             verdicts: BTreeMap::new(),
@@ -75,7 +75,7 @@ impl Lane {
     pub fn run(&mut self, batch: &[Captured]) -> Vec<Ended> {
         let mut packets: Vec<Packet> = batch.iter().map(|c| Packet::new(&c.data)).collect();
         let mut results = Vec::with_capacity(batch.len());
-        let started = Instant::now();
+        let started = Moment::now();
         for packet in &mut packets {
             results.push(self.program.run(&mut self.store, Input::Packet(packet)));
         }
@@ -86,7 +86,7 @@ impl Lane {
         results.into_iter().zip(packets).map(|(result, packet)| Ended { result, packet }).collect()
     }
 
-    fn count(&mut self, number: u64, result: &std::result::Result<Exit, RunError>) {
+    fn count(&mut self, number: u64, result: &Result<Exit, RunError>) {
         self.runs = self.runs.saturating_add(1);
         match result {
             Ok(exit) => {

@@ -102,9 +102,9 @@ fn starts_as_pcapng(path: &Path) -> bool {
 fn packet_error(place: &str, error: &PcapError) -> Failure {
     match error {
         PcapError::IoError(e) if e.kind() != ErrorKind::UnexpectedEof => Failure::Input(format!("{place}: {e}")),
-        PcapError::IoError(_) | PcapError::IncompleteBuffer => {
-            Failure::Input(format!("{place}: the file ends inside this packet; it was cut, the packets before it are whole"))
-        }
+        PcapError::IoError(_) | PcapError::IncompleteBuffer => Failure::Input(format!(
+            "{place}: the file ends inside this packet; it was cut, the packets before it are whole"
+        )),
         other => Failure::Input(format!("{place}: {other}; the file is damaged here")),
     }
 }

@@ -89,7 +89,12 @@ impl Report<'_> {
         let engines: Vec<&str> = self.lanes.iter().map(|l| l.engine).collect();
         let (name, ty) = (lane.program.name(), lane.program.kind().ty);
         out.line(format_args!("{}: program {name} ({}) on {}", self.object, ty.name(), engines.join(" and ")))?;
-        out.line(format_args!("{}: {}, {}", self.capture, counted(self.packets, "packet"), counted(self.bytes, "byte")))?;
+        out.line(format_args!(
+            "{}: {}, {}",
+            self.capture,
+            counted(self.packets, "packet"),
+            counted(self.bytes, "byte")
+        ))?;
         self.verdicts(out, lane)?;
         self.throws(out, lane)?;
         for contents in contents::all(&lane.loaded, self.top) {
@@ -108,14 +113,19 @@ impl Report<'_> {
     fn verdicts(&self, out: &mut Out, lane: &Lane) -> Result<()> {
         let ty = lane.program.kind().ty;
         let share = |n: u64| if lane.runs == 0 { 0.0 } else { n as f64 * 100.0 / lane.runs as f64 };
-        let row = |(value, count): (&u64, &u64)| vec![verdict::name(ty, *value), count.to_string(), format!("{:.1} %", share(*count))];
+        let row = |(value, count): (&u64, &u64)| {
+            vec![verdict::name(ty, *value), count.to_string(), format!("{:.1} %", share(*count))]
+        };
         out.line("\nverdicts")?;
         lines(out, &lane.verdicts.iter().map(row).collect::<Vec<_>>())
     }
 
     fn throws(&self, out: &mut Out, lane: &Lane) -> Result<()> {
         let caught = counted(lane.thrown(), "packet");
-        out.line(format_args!("\nthrows: {caught}{}", if lane.throws.is_empty() { "" } else { ", by cookie and source line" }))?;
+        out.line(format_args!(
+            "\nthrows: {caught}{}",
+            if lane.throws.is_empty() { "" } else { ", by cookie and source line" }
+        ))?;
         for throw in throws(lane) {
             let place = match (throw.file, throw.line) {
                 (Some(file), Some(line)) => format!("{file}:{line}"),
@@ -130,7 +140,7 @@ impl Report<'_> {
     }
 
     fn times(&self, out: &mut Out) -> Result<()> {
-        out.line("\ntime per packet")?;
+        out.line("\nCPU time per packet")?;
         let row = |l: &Lane| vec![l.engine.to_owned(), format!("{:.1} ns", l.ns_per_packet())];
         lines(out, &self.lanes.iter().map(row).collect::<Vec<_>>())?;
         let [first, second] = self.lanes else { return Ok(()) };
@@ -145,7 +155,10 @@ impl Report<'_> {
         for lane in self.lanes {
             if let Some((number, error)) = &lane.first_failure {
                 let failed = counted(lane.failed, "run");
-                out.line(format_args!("\n{failed} on {} ended in an error; the first, packet {number}: {error}", lane.engine))?;
+                out.line(format_args!(
+                    "\n{failed} on {} ended in an error; the first, packet {number}: {error}",
+                    lane.engine
+                ))?;
             }
         }
         Ok(())
@@ -158,7 +171,12 @@ impl Report<'_> {
             let what = format!("verdicts, throws and data of {packets} and the contents of {}", counted(maps, "map"));
             return out.line(format_args!("\n{} and {} agree: {what}", first.engine, second.engine));
         }
-        out.line(format_args!("\n{} and {} differ, {}:", first.engine, second.engine, counted(differences.count, "time")))?;
+        out.line(format_args!(
+            "\n{} and {} differ, {}:",
+            first.engine,
+            second.engine,
+            counted(differences.count, "time")
+        ))?;
         for text in &differences.told {
             out.line(format_args!("  {text}"))?;
         }

@@ -51,10 +51,11 @@ fn lines(program: &Program, source: bool) -> Vec<String> {
             last_line = None;
         }
         let line = u32::try_from(at).ok().and_then(|slot| program.line_at(slot));
-        if source && line != last_line {
+        let place = line.map(|l| (l.file, l.line));
+        if source && place != last_line {
             out.extend(line.and_then(|l| names::source(program, l)).map(|text| format!("; {text}")));
         }
-        last_line = line;
+        last_line = place;
         if let Some(poison) = program.poisoned.iter().find(|p| p.slot as usize == at) {
             out.push(format!("; CO-RE relocation without a match: {}", poison.wanted));
         }

@@ -115,13 +115,20 @@ pub fn inspect(args: &InspectArgs) -> Result {
         notes: session.object.elf().notes().to_vec(),
     };
     let mut out = Out::new();
-    if args.json { out.json(&found)? } else { found.print(&mut out)? }
+    if args.json {
+        out.json(&found)?
+    } else {
+        found.print(&mut out)?
+    }
     Ok(Outcome::Done)
 }
 
 fn programs(session: &Session) -> Vec<Program> {
     let is_throw = |identity| {
-        matches!(identity, KfuncIdentity::Builtin(BuiltinKfunc::Throw) | KfuncIdentity::Unimplemented(BuiltinKfunc::Throw))
+        matches!(
+            identity,
+            KfuncIdentity::Builtin(BuiltinKfunc::Throw) | KfuncIdentity::Unimplemented(BuiltinKfunc::Throw)
+        )
     };
     let all = session.object.elf().programs().map(|p| {
         let kind = p.kind.as_ref().ok();
@@ -295,7 +302,9 @@ impl Function {
 
 impl Map {
     fn row(&self) -> Vec<String> {
-        let name = |ty: &Option<String>, size: u32| ty.as_ref().map_or_else(|| format!("{size} bytes"), |t| format!("{t} ({size} bytes)"));
+        let name = |ty: &Option<String>, size: u32| {
+            ty.as_ref().map_or_else(|| format!("{size} bytes"), |t| format!("{t} ({size} bytes)"))
+        };
         let inner = self.inner.as_ref().map_or_else(String::new, |i| format!("of {} with {}", i.kind, i.max_entries));
         vec![
             self.name.clone(),

@@ -12,7 +12,7 @@ pub fn jit_dump(_: &crate::args::JitDumpArgs) -> crate::failure::Result {
 
 #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
 mod native {
-    use backstop::ir::{Callee, FuncId, Ir, Proven};
+    use backstop::ir::{Callee, FuncId, Ir, OpId, Proven};
     use backstop::{Config, EngineChoice, Program};
     use backstop_jit_x86::{Image, ListingRow, Symbol};
     use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
@@ -48,41 +48,75 @@ mod native {
     fn dump(program: &Program<()>) -> Vec<String> {
         let Some(image) = program.image() else { return Vec::new() };
         let (ir, size, code) = (program.ir(), image.size(), image.code.len());
-        let mut out = vec![format!("program {}: {size} bytes, {code} of them code, native stack {}", program.name(), image.native_stack)];
+        let mut out = vec![format!(
+            "program {}: {size} bytes, {code} of them code, native stack {}",
+            program.name(),
+            image.native_stack
+        )];
         if let Some(boundary) = &image.boundary {
             let below = boundary.sp_below_rbp;
             out.push(format!("boundary: sp is rbp - {below}, exception callback at {:#x}", boundary.callback));
         }
-        let ops = operations(ir);
-        let (mut func, mut slot) = (None, None);
-        for row in image.listing() {
-            if func != Some(row.func) {
-                func = Some(row.func);
-                slot = None;
-                out.push(format!("\n{}:", function(ir, row.func)));
-            }
-            let at = ir.position(row.op).and_then(|p| p.slot);
-            if at != slot {
-                slot = at;
-                out.extend(at.map(|at| bpf(ir, at)));
-            }
-            out.extend(ops.get(row.op.0 as usize).map(|text| format!("    | {text}")));
-            out.extend(machine(ir, image, &row));
+        let rows = image.listing();
+        let mut dump = Dump { ir, ops: operations(ir), out, func: None, slot: None, line: None, fresh: 0 };
+        for (i, row) in rows.iter().enumerate() {
+            dump.front(row, rows.get(i.saturating_add(1)));
+            dump.out.extend(machine(ir, image, row));
         }
-        out.push(String::new());
-        out
+        dump.out.push(String::new());
+        dump.out
+    }
+
+    /// A dump under way.
+    struct Dump<'a> {
+        ir: &'a Ir<Proven>,
+        /// The IR's text by operation.
+        ops: Vec<String>,
+        out: Vec<String>,
+        func: Option<FuncId>,
+        /// What was shown last, so that it is shown once.
+        slot: Option<u32>,
+        line: Option<(u32, u32)>,
+        /// The first operation that was not shown yet.
+        fresh: u32,
+    }
+
+    impl Dump<'_> {
+        /// What the bytes of a row were made from: BPF and IR.
+        fn front(&mut self, row: &ListingRow, next: Option<&ListingRow>) {
+            if self.func != Some(row.func) {
+                self.func = Some(row.func);
+                self.slot = None;
+                self.out.push(format!("\n{}:", function(self.ir, row.func)));
+            }
+            // Several operations may have become one instruction: a row stands for all up to the next, cold code for its own.
+            let follows = next.filter(|n| n.func == row.func && row.op.0 >= self.fresh && n.op > row.op);
+            let end = follows.map_or_else(|| row.op.0.saturating_add(1), |n| n.op.0);
+            self.fresh = self.fresh.max(end);
+            for op in row.op.0..end {
+                let slot = self.ir.position(OpId(op)).and_then(|p| p.slot);
+                if let Some(at) = slot.filter(|_| slot != self.slot) {
+                    self.bpf(at);
+                }
+                self.slot = slot;
+                self.out.extend(self.ops.get(op as usize).map(|text| format!("    | {text}")));
+            }
+        }
+
+        fn bpf(&mut self, slot: u32) {
+            let program = self.ir.program();
+            let line = program.line_at(slot);
+            let place = line.map(|l| (l.file, l.line));
+            if place != self.line {
+                self.out.extend(line.and_then(|l| names::source(program, l)).map(|text| format!("; {text}")));
+            }
+            self.line = place;
+            self.out.push(format!("{slot:>6}: {}", disasm::instruction(program, slot).unwrap_or_default()));
+        }
     }
 
     fn function(ir: &Ir<Proven>, id: FuncId) -> String {
         ir.func(id).map_or_else(|| format!("f{}", id.0), |f| format!("{} (f{})", f.name, id.0))
-    }
-
-    fn bpf(ir: &Ir<Proven>, slot: u32) -> String {
-        let program = ir.program();
-        let source = program.line_at(slot).filter(|l| l.slot == slot).and_then(|l| names::source(program, l));
-        let source = source.map_or_else(String::new, |text| format!("; {text}\n"));
-        let text = disasm::instruction(program, slot).unwrap_or_default();
-        format!("{source}{slot:>6}: {text}")
     }
 
     /// The IR's text by operation, whose ids are dense. It prints functions in order: a header, then for each block a label, operations, a terminator.
@@ -114,6 +148,7 @@ mod native {
         options.set_hex_prefix("0x");
         options.set_hex_suffix("");
         options.set_uppercase_hex(false);
+        options.set_branch_leading_zeros(false);
         options.set_space_after_operand_separator(true);
         options.set_rip_relative_addresses(true);
         let (mut out, mut instruction, mut text) = (Vec::new(), Instruction::default(), String::new());
@@ -144,13 +179,17 @@ mod native {
     }
 
     fn symbol(ir: &Ir<Proven>, symbol: Symbol) -> String {
-        let map = |id: backstop::ir::MapId| ir.maps().get(id.0 as usize).map_or_else(|| format!("#{}", id.0), |m| m.name.clone());
+        let map = |id: backstop::ir::MapId| {
+            ir.maps().get(id.0 as usize).map_or_else(|| format!("#{}", id.0), |m| m.name.clone())
+        };
         match symbol {
             Symbol::Native(callee) => match ir.callees().get(callee.0 as usize) {
                 Some(Callee::Helper(id)) => {
                     backstop::model::helpers::name(*id).map_or_else(|| format!("helper {id}"), |n| format!("bpf_{n}"))
                 }
-                Some(Callee::Kfunc(index)) => ir.kfunc(*index).map_or_else(|| format!("kfunc {index}"), |k| k.name.clone()),
+                Some(Callee::Kfunc(index)) => {
+                    ir.kfunc(*index).map_or_else(|| format!("kfunc {index}"), |k| k.name.clone())
+                }
                 None => format!("callee {}", callee.0),
             },
             Symbol::Map(id) => format!("map {}", map(id)),

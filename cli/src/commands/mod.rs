@@ -1,5 +1,7 @@
-//! One file for each command that does not run anything.
+//! One file for each command that does not run an object.
 
+pub mod conformance;
+pub mod conformance_plugin;
 pub mod disasm;
 pub mod inspect;
 pub mod jit_dump;

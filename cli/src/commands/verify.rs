@@ -50,17 +50,19 @@ pub fn verify(args: &VerifyArgs) -> Result {
     let engine = session::engine(config)?;
     let (mut out, mut count, mut outcome) = (Out::new(), Count::default(), Outcome::Done);
     for path in &args.objects {
-        match object(args, &engine, path, &mut out, &mut count) {
-            Ok(()) => {}
-            Err(Failure::Input(error)) => {
-                outcome = Outcome::Refused;
-                if args.json {
-                    out.json(&unopened(path, args.program.as_deref(), &error))?;
-                }
-                note(format_args!("error: {error}"));
+        let (program, error) = match open(args, &engine, path) {
+            Ok((session, names)) => {
+                object(args, &session, path, &names, &mut out, &mut count)?;
+                continue;
             }
-            Err(other) => return Err(other),
+            Err((program, Failure::Input(error))) => (program, error),
+            Err((_, other)) => return Err(other),
+        };
+        outcome = Outcome::Refused;
+        if args.json {
+            out.json(&unopened(path, program, &error))?;
         }
+        note(format_args!("error: {error}"));
     }
     if !args.json {
         let programs = counted(count.accepted.saturating_add(count.refused), "program");
@@ -69,20 +71,39 @@ pub fn verify(args: &VerifyArgs) -> Result {
     Ok(outcome.and(Outcome::of(count.refused == 0)))
 }
 
-fn object(args: &VerifyArgs, engine: &Engine, path: &Path, out: &mut Out, count: &mut Count) -> Result<()> {
-    let session = Session::open(engine, path, &args.judging)?;
-    let names = session.wanted(path, args.program.as_deref())?;
-    if names.is_empty() {
-        return Err(Failure::Input(format!("{}: it holds no program", path.display())));
+/// An opened object and the programs to judge; or the program that is missing, if it is one, and why.
+type Opened<'a> = std::result::Result<(Session, Vec<String>), (Option<&'a str>, Failure)>;
+
+fn open<'a>(args: &'a VerifyArgs, engine: &Engine, path: &Path) -> Opened<'a> {
+    let program = args.program.as_deref();
+    let session = Session::open(engine, path, &args.judging).map_err(|e| (None, e))?;
+    let names = session.wanted(path, program).map_err(|e| (program, e))?;
+    match names.is_empty() {
+        true => Err((None, Failure::Input(format!("{}: it holds no program", path.display())))),
+        false => Ok((session, names)),
     }
+}
+
+fn object(
+    args: &VerifyArgs,
+    session: &Session,
+    path: &Path,
+    names: &[String],
+    out: &mut Out,
+    count: &mut Count,
+) -> Result<()> {
     if !args.json {
         out.line(path.display())?;
     }
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-    for name in &names {
-        let judged = judge(&session, path, name);
-        if judged.error.is_some() { count.refused += 1 } else { count.accepted += 1 }
-        if args.json { out.json(&judged.line)? } else { print(args, &session, out, &judged, width)? }
+    for name in names {
+        let judged = judge(session, path, name);
+        if judged.error.is_some() {
+            count.refused += 1
+        } else {
+            count.accepted += 1
+        }
+        if args.json { out.json(&judged.line)? } else { print(args, session, out, &judged, width)? }
     }
     Ok(())
 }

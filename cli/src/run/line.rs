@@ -79,8 +79,8 @@ impl Line {
     }
 
     /// An object that can't be opened, or a program that is not in it.
-    pub fn unopened(args: &RunArgs, engine: &'static str, failure: &Failure) -> Line {
-        let program = args.program.clone();
+    pub fn unopened(args: &RunArgs, program: Option<&str>, engine: &'static str, failure: &Failure) -> Line {
+        let program = program.map(str::to_owned);
         Line { program, ..Line::failed(args, "", engine, "reject", failure.to_string()) }
     }
 
@@ -130,7 +130,10 @@ fn indented(text: &str) -> String {
 pub fn difference(first: &Line, second: &Line) -> Option<String> {
     let name = first.program.as_deref().unwrap_or("?");
     let told = |what: &str, a: String, b: String| {
-        Some(format!("program `{name}`: the engines differ in {what}: {a} on {}, {b} on {}", first.engine, second.engine))
+        Some(format!(
+            "program `{name}`: the engines differ in {what}: {a} on {}, {b} on {}",
+            first.engine, second.engine
+        ))
     };
     if (first.verdict, first.error.is_some()) != (second.verdict, second.error.is_some()) {
         let end = |l: &Line| l.error.clone().unwrap_or_else(|| "no error".to_owned());
@@ -144,7 +147,8 @@ pub fn difference(first: &Line, second: &Line) -> Option<String> {
         return told("the throw", number(cookie(first)), number(cookie(second)));
     }
     if first.thrown != second.thrown {
-        let frames = |l: &Line| l.thrown.iter().flat_map(|t| &t.backtrace).map(Walked::text).collect::<Vec<_>>().join(" < ");
+        let frames =
+            |l: &Line| l.thrown.iter().flat_map(|t| &t.backtrace).map(Walked::text).collect::<Vec<_>>().join(" < ");
         return told("the backtrace", frames(first), frames(second));
     }
     if first.data_out != second.data_out {

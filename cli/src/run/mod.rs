@@ -1,8 +1,8 @@
 //! `backstop run`: programs on one input, on one engine or both.
 
 mod input;
-mod line;
-mod once;
+pub mod line;
+pub mod once;
 
 use backstop::Engine;
 
@@ -20,16 +20,20 @@ pub fn run(args: &RunArgs) -> Result {
     if let Some(pcap) = &args.capture.pcap {
         return capture::run(args, pcap);
     }
+    // clap drops a `requires` where another argument excludes what is required.
+    if args.capture.out.is_some() {
+        return Err(Failure::Usage("--out needs --pcap: it holds the packets of a capture that passed".to_owned()));
+    }
     let engines = session::engines(&args.judging, args.engine)?;
     let material = Material::read(args)?;
     let mut out = Out::new();
     let mut sessions = match open(args, &engines) {
         Ok(sessions) => sessions,
-        Err(failure) => return unopened(args, &mut out, &engines, failure),
+        Err(failure) => return unopened(args, &mut out, &engines, None, failure),
     };
     let names = match sessions.first().map(|s| s.wanted(&args.object, args.program.as_deref())) {
         Some(Ok(names)) => names,
-        Some(Err(failure)) => return unopened(args, &mut out, &engines, failure),
+        Some(Err(failure)) => return unopened(args, &mut out, &engines, args.program.as_deref(), failure),
         None => Vec::new(),
     };
     if names.is_empty() {
@@ -40,7 +44,11 @@ pub fn run(args: &RunArgs) -> Result {
         let mut lines = Vec::with_capacity(sessions.len());
         for session in &mut sessions {
             let line = once::run(args, session, name, &material);
-            if args.json { out.json(&line)? } else { line.print(&mut out, &material)? }
+            if args.json {
+                out.json(&line)?
+            } else {
+                line.print(&mut out, &material)?
+            }
             outcome = outcome.and(Outcome::of(line.error.is_none()));
             lines.push(line);
         }
@@ -58,11 +66,11 @@ fn open(args: &RunArgs, engines: &[Engine]) -> Result<Vec<Session>> {
     engines.iter().map(|engine| Session::open(engine, &args.object, &args.judging)).collect()
 }
 
-/// What can't be opened is reported once for each engine, as every input is.
-fn unopened(args: &RunArgs, out: &mut Out, engines: &[Engine], failure: Failure) -> Result {
+/// What can't be opened is reported once for each engine, as every input is. `program` is the one that is missing, if it is one.
+fn unopened(args: &RunArgs, out: &mut Out, engines: &[Engine], program: Option<&str>, failure: Failure) -> Result {
     if args.json && matches!(failure, Failure::Input(_)) {
         for engine in engines {
-            out.json(&Line::unopened(args, engine.kind().name(), &failure))?;
+            out.json(&Line::unopened(args, program, engine.kind().name(), &failure))?;
         }
     }
     Err(failure)

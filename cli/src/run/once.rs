@@ -1,13 +1,12 @@
 //! One program on one engine: loaded by itself with fresh maps, run as often as asked.
 
-use std::time::Instant;
-
 use backstop::model::ProgType;
 use backstop::{Exit, LoadError, MapError, Program, RunError, Store};
 
 use super::input::Material;
 use super::line::{Line, Thrown};
 use crate::args::RunArgs;
+use crate::clock::Moment;
 use crate::output::hex;
 use crate::session::Session;
 
@@ -31,7 +30,7 @@ pub fn run(args: &RunArgs, session: &mut Session, name: &str, material: &Materia
         Err(error) => return failed("accept", error),
     };
     let mut store = Store::new(&session.engine, ());
-    let started = Instant::now();
+    let started = Moment::now();
     let mut last: Option<Result<Exit, RunError>> = None;
     for _ in 0..args.repeat {
         let result = program.run(&mut store, given.input());
@@ -88,7 +87,7 @@ fn fix_memory(session: &mut Session, name: &str, material: &Material) -> Result<
 }
 
 /// Whether the program may run, as far as the verifier is concerned.
-fn verdict(error: &LoadError) -> &'static str {
+pub fn verdict(error: &LoadError) -> &'static str {
     match error {
         LoadError::Lower { .. } | LoadError::Compile { .. } | LoadError::NotImplemented { .. } => "accept",
         LoadError::Map { source: MapError::Spec(_), .. } => "reject",

@@ -131,7 +131,14 @@ mod tests {
         let u16 = b.int("unsigned short", 2, Encoding::Unsigned);
         let u32 = b.int("unsigned int", 4, Encoding::Unsigned);
         let be16 = b.typedef("__be16", u16);
-        let fields = [("saddr", u32, 0), ("daddr", u32, 32), ("sport", be16, 64), ("dport", be16, 80), ("proto", u8, 96), ("vlan", u8, 104)];
+        let fields = [
+            ("saddr", u32, 0),
+            ("daddr", u32, 32),
+            ("sport", be16, 64),
+            ("dport", be16, 80),
+            ("proto", u8, 96),
+            ("vlan", u8, 104),
+        ];
         let ty = b.structure("key", 16, &fields);
         (b.build().expect("types that fit"), ty)
     }

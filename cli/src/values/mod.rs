@@ -59,7 +59,9 @@ fn decode_at(btf: &Btf, ty: TypeId, bytes: &[u8], depth: u32) -> Value {
             }
         }
         Type::Enum(e) | Type::Enum64(e) => match integer(own, e.signed, false).and_then(|n| i64::try_from(n).ok()) {
-            Some(n) => btf.enum_name(btf.resolve(ty), n).map_or(Value::Int(n.into()), |name| Value::Named(name.to_owned(), n)),
+            Some(n) => {
+                btf.enum_name(btf.resolve(ty), n).map_or(Value::Int(n.into()), |name| Value::Named(name.to_owned(), n))
+            }
             None => raw(),
         },
         Type::Ptr { .. } => integer(own, false, false).map_or_else(raw, |n| Value::Address(n as u64)),
@@ -210,7 +212,9 @@ impl Value {
             Value::Named(name, _) => name.as_str().into(),
             Value::Address(a) => format!("{a:#x}").into(),
             Value::Text(text) => text.as_str().into(),
-            Value::Struct(fields) => fields.iter().map(|(n, v)| (n.clone(), v.json())).collect::<serde_json::Map<_, _>>().into(),
+            Value::Struct(fields) => {
+                fields.iter().map(|(n, v)| (n.clone(), v.json())).collect::<serde_json::Map<_, _>>().into()
+            }
             Value::Array(elements) => elements.iter().map(Value::json).collect::<Vec<_>>().into(),
             Value::Bytes(bytes) => hex(bytes).into(),
         }
@@ -254,7 +258,11 @@ mod tests {
         let u16 = b.int("unsigned short", 2, Encoding::Unsigned);
         let be16 = b.typedef("__be16", u16);
         let int = b.int("int", 4, Encoding::Signed);
-        let ty = b.structure_with_bitfields("s", 8, &[("port", be16, 0, 0), ("low", u16, 16, 3), ("high", int, 19, 2), ("n", int, 32, 0)]);
+        let ty = b.structure_with_bitfields(
+            "s",
+            8,
+            &[("port", be16, 0, 0), ("low", u16, 16, 3), ("high", int, 19, 2), ("n", int, 32, 0)],
+        );
         let btf = b.build().expect("types that fit");
         let bytes = [0x01, 0xbb, 0b0001_1101, 0, 0xff, 0xff, 0xff, 0xff];
         assert_eq!(decode(&btf, ty, &bytes).to_string(), "{port 443, low 5, high -1, n -1}");

@@ -27,7 +27,10 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["a".to_owned(), "10 ns".to_owned(), "x".to_owned()], vec!["bcd".to_owned(), "5 ns".to_owned(), "yz".to_owned()]];
+        let rows = [
+            vec!["a".to_owned(), "10 ns".to_owned(), "x".to_owned()],
+            vec!["bcd".to_owned(), "5 ns".to_owned(), "yz".to_owned()],
+        ];
         assert_eq!(aligned(&rows), ["a    10 ns  x", "bcd   5 ns  yz"]);
     }
 }

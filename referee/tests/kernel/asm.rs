@@ -1,17 +1,11 @@
 //! Instructions by hand, and the few steps that most tests share.
 
-use backstop_referee::{
-    Loaded, Outcome, ProgLoad, ProgType, Referee, RunResult, TestRun, errno_name,
-};
+use backstop_referee::{Loaded, Outcome, ProgLoad, ProgType, Referee, RunResult, TestRun, errno_name};
 
 pub type Slot = [u8; 8];
 
 pub fn insn(opcode: u8, dst: u8, src: u8, off: i16, imm: i32) -> Slot {
-    let regs = if cfg!(target_endian = "little") {
-        src << 4 | dst
-    } else {
-        dst << 4 | src
-    };
+    let regs = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
     let (off, imm) = (off.to_ne_bytes(), imm.to_ne_bytes());
     [opcode, regs, off[0], off[1], imm[0], imm[1], imm[2], imm[3]]
 }
@@ -62,12 +56,7 @@ pub fn must_load(referee: &Referee, prog: &ProgLoad<'_>) -> Loaded {
     }
 }
 
-pub fn run(
-    referee: &Referee,
-    prog_type: ProgType,
-    insns: &[Slot],
-    input: &TestRun<'_>,
-) -> RunResult {
+pub fn run(referee: &Referee, prog_type: ProgType, insns: &[Slot], input: &TestRun<'_>) -> RunResult {
     let loaded = must_load(referee, &ProgLoad::new(prog_type, insns.as_flattened()));
     referee.test_run(&loaded, input).expect("a test run")
 }

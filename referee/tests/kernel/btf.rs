@@ -2,8 +2,8 @@
 
 use crate::asm::*;
 use backstop_referee::{
-    AttachType, DataSection, Error, MapBtf, MapSpec, ProgBtf, ProgLoad, ProgType, Referee, TestRun,
-    TypeKind, kernel_btf, map_kind,
+    AttachType, DataSection, Error, MapBtf, MapSpec, ProgBtf, ProgLoad, ProgType, Referee, TestRun, TypeKind,
+    kernel_btf, map_kind,
 };
 
 /// BTF of a program with an exception callback: `int main(void *ctx)` (id 5) and `int cb(u64 cookie)` (id 7).
@@ -40,10 +40,7 @@ impl CallbackBtf {
 
 impl Builder {
     fn new() -> Self {
-        Self {
-            types: Vec::new(),
-            strings: vec![0],
-        }
+        Self { types: Vec::new(), strings: vec![0] }
     }
 
     fn string(&mut self, text: &str) -> u32 {
@@ -54,22 +51,14 @@ impl Builder {
     }
 
     fn words(&mut self, words: &[u32]) {
-        words
-            .iter()
-            .for_each(|word| self.types.extend(word.to_ne_bytes()));
+        words.iter().for_each(|word| self.types.extend(word.to_ne_bytes()));
     }
 
     fn finish(self) -> Vec<u8> {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("short");
         let mut out = 0xeb9f_u16.to_ne_bytes().to_vec();
         out.extend([1, 0]);
-        for word in [
-            24,
-            0,
-            len(&self.types),
-            len(&self.types),
-            len(&self.strings),
-        ] {
+        for word in [24, 0, len(&self.types), len(&self.types), len(&self.strings)] {
             out.extend(word.to_ne_bytes());
         }
         [out, self.types, self.strings].concat()
@@ -83,19 +72,12 @@ fn throws_into_a_callback_of_the_program() {
     };
     let [first, second, third] = throwing(64);
     let insns = [first, second, third, mov_reg(0, 1), add(0, 1000), exit()];
-    let func_info: Vec<u8> = [0, CallbackBtf::MAIN, 3, CallbackBtf::CALLBACK]
-        .iter()
-        .flat_map(|word| word.to_ne_bytes())
-        .collect();
+    let func_info: Vec<u8> =
+        [0, CallbackBtf::MAIN, 3, CallbackBtf::CALLBACK].iter().flat_map(|word| word.to_ne_bytes()).collect();
     let judge = |tags: &[&str]| {
         let btf = referee.load_btf(&CallbackBtf::build(tags)).expect("BTF");
-        let info = ProgBtf {
-            btf: &btf,
-            func_info: &func_info,
-            func_info_rec_size: 8,
-            line_info: &[],
-            line_info_rec_size: 16,
-        };
+        let info =
+            ProgBtf { btf: &btf, func_info: &func_info, func_info_rec_size: 8, line_info: &[], line_info_rec_size: 16 };
         let prog = ProgLoad {
             kfuncs: &["bpf_throw"],
             btf: Some(info),
@@ -104,33 +86,11 @@ fn throws_into_a_callback_of_the_program() {
         referee.load(&prog).expect("load")
     };
     let loaded = judge(&["cb"]).into_result().expect("accepted");
-    assert_eq!(
-        referee
-            .test_run(&loaded, &TestRun::packet(&packet(64)))
-            .expect("run")
-            .retval,
-        1064
-    );
-    let twice = judge(&["cb", "cb"])
-        .into_result()
-        .expect_err("two callbacks");
-    assert!(
-        twice
-            .log
-            .contains("multiple exception callback tags for main subprog"),
-        "{}",
-        twice.log.text()
-    );
-    let missing = judge(&["nobody"])
-        .into_result()
-        .expect_err("no such callback");
-    assert!(
-        missing
-            .log
-            .contains("exception callback 'nobody' could not be found in BTF"),
-        "{}",
-        missing.log.text()
-    );
+    assert_eq!(referee.test_run(&loaded, &TestRun::packet(&packet(64))).expect("run").retval, 1064);
+    let twice = judge(&["cb", "cb"]).into_result().expect_err("two callbacks");
+    assert!(twice.log.contains("multiple exception callback tags for main subprog"), "{}", twice.log.text());
+    let missing = judge(&["nobody"]).into_result().expect_err("no such callback");
+    assert!(missing.log.contains("exception callback 'nobody' could not be found in BTF"), "{}", missing.log.text());
 }
 
 #[test]
@@ -141,10 +101,7 @@ fn refused_btf_says_why() {
     let mut btf = CallbackBtf::build(&[]);
     btf.truncate(btf.len() - 1);
     let error = referee.load_btf(&btf).expect_err("cut off");
-    assert!(
-        matches!(&error, Error::BtfRefused { errno: libc::EINVAL, log } if !log.is_empty()),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::BtfRefused { errno: libc::EINVAL, log } if !log.is_empty()), "{error:?}");
 }
 
 #[test]
@@ -153,23 +110,13 @@ fn finds_attach_targets() {
         return;
     };
     let insns = [mov(0, 0), exit()];
-    for (attach_type, name) in [
-        (AttachType::TraceRawTp, "sched_switch"),
-        (AttachType::TraceIter, "task"),
-    ] {
+    for (attach_type, name) in [(AttachType::TraceRawTp, "sched_switch"), (AttachType::TraceIter, "task")] {
         let target = referee.attach_target(attach_type, name).expect("a target");
         let prog = ProgLoad::new(ProgType::Tracing, insns.as_flattened());
-        let prog = ProgLoad {
-            attach_type: Some(attach_type),
-            attach_btf_id: target,
-            ..prog
-        };
+        let prog = ProgLoad { attach_type: Some(attach_type), attach_btf_id: target, ..prog };
         must_load(&referee, &prog);
     }
-    assert!(matches!(
-        referee.attach_target(AttachType::TraceFentry, "no such thing"),
-        Err(Error::NoSuchType { .. })
-    ));
+    assert!(matches!(referee.attach_target(AttachType::TraceFentry, "no such thing"), Err(Error::NoSuchType { .. })));
     let types = backstop_referee::KernelTypes::get().expect("the kernel's types");
     assert!(types.find(TypeKind::Struct, "task_struct").is_ok());
 }
@@ -178,16 +125,8 @@ fn finds_attach_targets() {
 /// extern function: section types (ids 4 and 7) without sizes or offsets.
 fn unfinished() -> Vec<u8> {
     let mut btf = Builder::new();
-    let (int, lock, val) = (
-        btf.string("int"),
-        btf.string("bpf_spin_lock"),
-        btf.string("val"),
-    );
-    let (guard, sym, func) = (
-        btf.string("guard"),
-        btf.string("sym"),
-        btf.string("bpf_throw"),
-    );
+    let (int, lock, val) = (btf.string("int"), btf.string("bpf_spin_lock"), btf.string("val"));
+    let (guard, sym, func) = (btf.string("guard"), btf.string("sym"), btf.string("bpf_throw"));
     let (bss, ksyms, tag) = (btf.string(".bss"), btf.string(".ksyms"), btf.string("tag"));
     btf.words(&[int, 1 << 24, 4, 1 << 24 | 32]);
     btf.words(&[lock, 4 << 24 | 1, 4, val, 1, 0]);
@@ -208,51 +147,18 @@ fn unfinished_btf_is_mended() {
     };
     assert!(referee.load_btf(&unfinished()).is_err());
     // Without the section's variables it becomes void, and the rest still goes.
-    referee
-        .load_btf(&kernel_btf(&unfinished(), &[]).expect("well formed"))
-        .expect("taken");
+    referee.load_btf(&kernel_btf(&unfinished(), &[]).expect("well formed")).expect("taken");
 
-    let bss = DataSection {
-        name: ".bss",
-        size: 8,
-        variables: &[("guard", 4)],
-    };
+    let bss = DataSection { name: ".bss", size: 8, variables: &[("guard", 4)] };
     let mended = kernel_btf(&unfinished(), &[bss]).expect("well formed");
     let btf = referee.load_btf(&mended).expect("taken");
     // The ids stay: the section is still type 4, and the kernel finds the lock in it.
-    let types = MapBtf {
-        btf: &btf,
-        key_type: 0,
-        value_type: 4,
-    };
-    let spec = MapSpec {
-        kind: map_kind::ARRAY,
-        key_size: 4,
-        value_size: 8,
-        max_entries: 1,
-        ..MapSpec::default()
-    };
-    let map = referee
-        .create_map(&MapSpec {
-            btf: Some(types),
-            ..spec
-        })
-        .expect("a map");
+    let types = MapBtf { btf: &btf, key_type: 0, value_type: 4 };
+    let spec = MapSpec { kind: map_kind::ARRAY, key_size: 4, value_size: 8, max_entries: 1, ..MapSpec::default() };
+    let map = referee.create_map(&MapSpec { btf: Some(types), ..spec }).expect("a map");
     let [slot0, slot1] = [insn(0x18, 1, 6, 0, 0), insn(0, 0, 0, 0, 4)];
-    let insns = [
-        slot0,
-        slot1,
-        mov_reg(6, 1),
-        helper(93),
-        mov_reg(1, 6),
-        helper(94),
-        mov(0, 0),
-        exit(),
-    ];
-    let prog = ProgLoad {
-        maps: &[&map],
-        ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened())
-    };
+    let insns = [slot0, slot1, mov_reg(6, 1), helper(93), mov_reg(1, 6), helper(94), mov(0, 0), exit()];
+    let prog = ProgLoad { maps: &[&map], ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened()) };
     must_load(&referee, &prog);
 }
 
@@ -261,10 +167,7 @@ fn damaged_btf_is_an_error() {
     let whole = unfinished();
     for len in 0..whole.len() {
         let cut = kernel_btf(&whole[..len], &[]);
-        assert!(
-            matches!(cut, Err(Error::Btf { .. })),
-            "{len} bytes: {cut:?}"
-        );
+        assert!(matches!(cut, Err(Error::Btf { .. })), "{len} bytes: {cut:?}");
     }
     // No single byte, whatever it becomes, makes the mending panic or grow.
     for at in 0..whole.len() {

@@ -11,15 +11,8 @@ fn accepts_and_refuses_with_the_reason() {
         return;
     };
     let good = [mov(0, 7), exit()];
-    let mut prog = ProgLoad {
-        log_level: 4,
-        name: "good-one",
-        ..ProgLoad::new(ProgType::Xdp, good.as_flattened())
-    };
-    let stats = must_load(&referee, &prog)
-        .log()
-        .stats()
-        .expect("counts at log level 4");
+    let mut prog = ProgLoad { log_level: 4, name: "good-one", ..ProgLoad::new(ProgType::Xdp, good.as_flattened()) };
+    let stats = must_load(&referee, &prog).log().stats().expect("counts at log level 4");
     assert_eq!(stats.processed_insns, 2);
     assert!(stats.verification_time_usec.is_some());
     assert_eq!(stats.insn_limit, Some(1_000_000));
@@ -28,23 +21,11 @@ fn accepts_and_refuses_with_the_reason() {
     prog.insns = bad.as_flattened();
     prog.log_level = 1;
     let verdict = referee.verdict(&prog).expect("a verdict");
-    assert_eq!(
-        verdict,
-        Verdict::Reject {
-            errno: libc::EACCES,
-            reason: "R0 !read_ok".to_owned()
-        }
-    );
+    assert_eq!(verdict, Verdict::Reject { errno: libc::EACCES, reason: "R0 !read_ok".to_owned() });
 
     prog.log_level = 0;
     let silent = referee.verdict(&prog).expect("a verdict");
-    assert_eq!(
-        silent,
-        Verdict::Reject {
-            errno: libc::EACCES,
-            reason: "EACCES".to_owned()
-        }
-    );
+    assert_eq!(silent, Verdict::Reject { errno: libc::EACCES, reason: "EACCES".to_owned() });
 }
 
 #[test]
@@ -55,21 +36,11 @@ fn long_logs_come_whole() {
     let mut insns = vec![mov(0, 0)];
     insns.extend((0..4000).map(|_| add(0, 1)));
     insns.push(exit());
-    let prog = ProgLoad {
-        log_level: 2,
-        ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened())
-    };
+    let prog = ProgLoad { log_level: 2, ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened()) };
     let loaded = must_load(&referee, &prog);
-    assert!(
-        loaded.log().text().len() > 64 << 10,
-        "{} bytes",
-        loaded.log().text().len()
-    );
+    assert!(loaded.log().text().len() > 64 << 10, "{} bytes", loaded.log().text().len());
     assert!(!loaded.log().is_truncated());
-    assert_eq!(
-        loaded.log().stats().map(|stats| stats.processed_insns),
-        Some(4002)
-    );
+    assert_eq!(loaded.log().stats().map(|stats| stats.processed_insns), Some(4002));
 }
 
 #[test]
@@ -78,38 +49,12 @@ fn odd_bytes_never_reach_the_kernel() {
         return;
     };
     let odd = referee.load(&ProgLoad::new(ProgType::Xdp, &[0x95, 0, 0]));
-    assert!(
-        matches!(
-            odd,
-            Err(Error::Size {
-                got: 3,
-                want: 8,
-                ..
-            })
-        ),
-        "{odd:?}"
-    );
+    assert!(matches!(odd, Err(Error::Size { got: 3, want: 8, .. })), "{odd:?}");
     let call = [kfunc(3), exit()];
-    let prog = ProgLoad {
-        kfuncs: &["bpf_throw"],
-        ..ProgLoad::new(ProgType::SchedCls, call.as_flattened())
-    };
+    let prog = ProgLoad { kfuncs: &["bpf_throw"], ..ProgLoad::new(ProgType::SchedCls, call.as_flattened()) };
     let outside = referee.load(&prog);
-    assert!(
-        matches!(
-            outside,
-            Err(Error::KfuncIndex {
-                slot: 0,
-                index: 3,
-                count: 1
-            })
-        ),
-        "{outside:?}"
-    );
-    let prog = ProgLoad {
-        kfuncs: &["x", "x", "x", "no_such_kfunc"],
-        ..prog
-    };
+    assert!(matches!(outside, Err(Error::KfuncIndex { slot: 0, index: 3, count: 1 })), "{outside:?}");
+    let prog = ProgLoad { kfuncs: &["x", "x", "x", "no_such_kfunc"], ..prog };
     assert!(matches!(referee.load(&prog), Err(Error::NoSuchType { .. })));
 }
 
@@ -132,25 +77,13 @@ fn runs_xdp() {
     ];
     let data = packet(64);
     let out = run(&referee, ProgType::Xdp, &insns, &TestRun::packet(&data));
-    assert_eq!(
-        (out.retval, out.data_out.len(), out.data_out[0]),
-        (2, 64, 0x2a)
-    );
+    assert_eq!((out.retval, out.data_out.len(), out.data_out[0]), (2, 64, 0x2a));
     assert_eq!(out.data_out[1..], data[1..]);
 
     // With a context: data_end must be the packet's length; data_meta and data 0.
     let mut md = [0_u8; 24];
     md[4..8].copy_from_slice(&64_u32.to_ne_bytes());
-    let out = run(
-        &referee,
-        ProgType::Xdp,
-        &insns,
-        &TestRun {
-            ctx_in: &md,
-            repeat: 10,
-            ..TestRun::packet(&data)
-        },
-    );
+    let out = run(&referee, ProgType::Xdp, &insns, &TestRun { ctx_in: &md, repeat: 10, ..TestRun::packet(&data) });
     assert_eq!((out.retval, out.ctx_out), (2, md.to_vec()));
 }
 
@@ -163,34 +96,16 @@ fn refuses_inputs_that_a_type_does_not_take() {
     let load = |prog_type| must_load(&referee, &ProgLoad::new(prog_type, zero.as_flattened()));
     let inputs = |prog_type, input: &TestRun<'_>| {
         let answer = referee.test_run(&load(prog_type), input);
-        assert!(
-            matches!(answer, Err(Error::Inputs { .. })),
-            "{prog_type}: {answer:?}"
-        );
+        assert!(matches!(answer, Err(Error::Inputs { .. })), "{prog_type}: {answer:?}");
     };
     inputs(ProgType::Xdp, &TestRun::packet(&[0; 13]));
-    inputs(
-        ProgType::Xdp,
-        &TestRun {
-            flags: 2,
-            ..TestRun::packet(&[0; 64])
-        },
-    );
+    inputs(ProgType::Xdp, &TestRun { flags: 2, ..TestRun::packet(&[0; 64]) });
     inputs(ProgType::Syscall, &TestRun::packet(&[0; 64]));
-    inputs(
-        ProgType::Syscall,
-        &TestRun {
-            repeat: 2,
-            ..TestRun::default()
-        },
-    );
+    inputs(ProgType::Syscall, &TestRun { repeat: 2, ..TestRun::default() });
     inputs(ProgType::RawTracepoint, &TestRun::context(&[0; 104]));
     for prog_type in [ProgType::Tracepoint, ProgType::Kprobe, ProgType::PerfEvent] {
         let answer = referee.test_run(&load(prog_type), &TestRun::default());
-        assert!(
-            matches!(answer, Err(Error::NoTestRun { .. })),
-            "{prog_type}: {answer:?}"
-        );
+        assert!(matches!(answer, Err(Error::NoTestRun { .. })), "{prog_type}: {answer:?}");
     }
 }
 
@@ -202,30 +117,18 @@ fn packets_as_each_type_sees_them() {
     // r0 = skb->len
     let length = [load_word(0, 1, 0), exit()];
     let data = packet(64);
-    let seen =
-        |prog_type, insns: &[Slot]| run(&referee, prog_type, insns, &TestRun::packet(&data)).retval;
+    let seen = |prog_type, insns: &[Slot]| run(&referee, prog_type, insns, &TestRun::packet(&data)).retval;
     assert_eq!(seen(ProgType::SchedCls, &length), 64);
     // Only tc sees the Ethernet header: for the others the kernel has pulled it.
     assert_eq!(seen(ProgType::SocketFilter, &length), 50);
     assert_eq!(seen(ProgType::LwtXmit, &length), 50);
     // cgroup_skb may return 0..1 on ingress, 0..3 on egress: bit 4 of 50 is set, and bits 0 to 1 of 50 >> 4 are 3.
-    let egress = [
-        load_word(0, 1, 0),
-        insn(0x77, 0, 0, 0, 4),
-        insn(0x57, 0, 0, 0, 3),
-        exit(),
-    ];
+    let egress = [load_word(0, 1, 0), insn(0x77, 0, 0, 0, 4), insn(0x57, 0, 0, 0, 3), exit()];
     let mut prog = ProgLoad::new(ProgType::CgroupSkb, egress.as_flattened());
     assert!(!referee.load(&prog).expect("load").is_loaded());
     prog.attach_type = Some(AttachType::CgroupInetEgress);
     let loaded = must_load(&referee, &prog);
-    assert_eq!(
-        referee
-            .test_run(&loaded, &TestRun::packet(&data))
-            .expect("run")
-            .retval,
-        3
-    );
+    assert_eq!(referee.test_run(&loaded, &TestRun::packet(&data)).expect("run").retval, 3);
 }
 
 #[test]
@@ -234,26 +137,12 @@ fn gives_back_the_context_of_tc() {
         return;
     };
     // skb->mark (offset 8) += 1; return skb->priority (offset 32)
-    let insns = [
-        load_word(2, 1, 8),
-        add(2, 1),
-        insn(0x63, 1, 2, 8, 0),
-        load_word(0, 1, 32),
-        exit(),
-    ];
+    let insns = [load_word(2, 1, 8), add(2, 1), insn(0x63, 1, 2, 8, 0), load_word(0, 1, 32), exit()];
     let mut skb = [0_u8; 192];
     skb[8..12].copy_from_slice(&41_u32.to_ne_bytes());
     skb[32..36].copy_from_slice(&9_u32.to_ne_bytes());
     let data = packet(64);
-    let out = run(
-        &referee,
-        ProgType::SchedCls,
-        &insns,
-        &TestRun {
-            ctx_in: &skb,
-            ..TestRun::packet(&data)
-        },
-    );
+    let out = run(&referee, ProgType::SchedCls, &insns, &TestRun { ctx_in: &skb, ..TestRun::packet(&data) });
     assert_eq!(out.retval, 9);
     assert_eq!(out.ctx_out[8..12], 42_u32.to_ne_bytes());
 }
@@ -264,40 +153,16 @@ fn runs_with_a_context_alone() {
         return;
     };
     // *(u32 *)(ctx + 4) = *(u32 *)ctx + 1; return 5
-    let insns = [
-        load_word(2, 1, 0),
-        add(2, 1),
-        insn(0x63, 1, 2, 4, 0),
-        mov(0, 5),
-        exit(),
-    ];
-    let out = run(
-        &referee,
-        ProgType::Syscall,
-        &insns,
-        &TestRun::context(&[9, 0, 0, 0, 0, 0, 0, 0]),
-    );
-    let expected: Vec<u8> = [9_u32, u32::from_ne_bytes([9, 0, 0, 0]) + 1]
-        .iter()
-        .flat_map(|word| word.to_ne_bytes())
-        .collect();
-    assert_eq!(
-        (out.retval, out.ctx_out[4..].to_vec()),
-        (5, expected[4..].to_vec())
-    );
+    let insns = [load_word(2, 1, 0), add(2, 1), insn(0x63, 1, 2, 4, 0), mov(0, 5), exit()];
+    let out = run(&referee, ProgType::Syscall, &insns, &TestRun::context(&[9, 0, 0, 0, 0, 0, 0, 0]));
+    let expected: Vec<u8> =
+        [9_u32, u32::from_ne_bytes([9, 0, 0, 0]) + 1].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    assert_eq!((out.retval, out.ctx_out[4..].to_vec()), (5, expected[4..].to_vec()));
 
     // A raw tracepoint returns its second argument.
     let second = [insn(0x79, 0, 1, 8, 0), exit()];
-    let args: Vec<u8> = [3_u64, 77]
-        .iter()
-        .flat_map(|word| word.to_ne_bytes())
-        .collect();
-    let out = run(
-        &referee,
-        ProgType::RawTracepoint,
-        &second,
-        &TestRun::context(&args),
-    );
+    let args: Vec<u8> = [3_u64, 77].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let out = run(&referee, ProgType::RawTracepoint, &second, &TestRun::context(&args));
     assert_eq!((out.retval, out.ctx_out.len()), (77, 0));
 }
 
@@ -308,35 +173,14 @@ fn throws_with_the_default_callback() {
     };
     let insns = throwing(64);
     // Neither BTF nor func_info is needed for a throw without a callback of the program's own.
-    let prog = ProgLoad {
-        kfuncs: &["bpf_throw"],
-        ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened())
-    };
+    let prog = ProgLoad { kfuncs: &["bpf_throw"], ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened()) };
     let loaded = must_load(&referee, &prog);
-    assert_eq!(
-        referee
-            .test_run(&loaded, &TestRun::packet(&packet(64)))
-            .expect("run")
-            .retval,
-        64
-    );
-    let raw_tp = ProgLoad {
-        prog_type: ProgType::RawTracepoint,
-        ..prog
-    };
+    assert_eq!(referee.test_run(&loaded, &TestRun::packet(&packet(64))).expect("run").retval, 64);
+    let raw_tp = ProgLoad { prog_type: ProgType::RawTracepoint, ..prog };
     let reason = "calling kernel function bpf_throw is not allowed".to_owned();
-    assert_eq!(
-        referee.verdict(&raw_tp).expect("a verdict"),
-        Verdict::Reject {
-            errno: libc::EACCES,
-            reason
-        }
-    );
+    assert_eq!(referee.verdict(&raw_tp).expect("a verdict"), Verdict::Reject { errno: libc::EACCES, reason });
     // A program that is not GPL can't call kfuncs at all.
-    let unfree = ProgLoad {
-        license: "MIT",
-        ..prog
-    };
+    let unfree = ProgLoad { license: "MIT", ..prog };
     assert!(!referee.load(&unfree).expect("load").is_loaded());
 }
 
@@ -346,34 +190,14 @@ fn flags_reach_the_verifier() {
         return;
     };
     // A misaligned load from a map's value is taken where the machine does not mind (for the stack it never is).
-    let spec = MapSpec {
-        kind: map_kind::ARRAY,
-        key_size: 4,
-        value_size: 8,
-        max_entries: 1,
-        ..MapSpec::default()
-    };
+    let spec = MapSpec { kind: map_kind::ARRAY, key_size: 4, value_size: 8, max_entries: 1, ..MapSpec::default() };
     let map = referee.create_map(&spec).expect("a map");
-    let insns = [
-        insn(0x18, 1, 6, 0, 0),
-        insn(0, 0, 0, 0, 0),
-        load_word(0, 1, 1),
-        exit(),
-    ];
-    let prog = ProgLoad {
-        maps: &[&map],
-        ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened())
-    };
+    let insns = [insn(0x18, 1, 6, 0, 0), insn(0, 0, 0, 0, 0), load_word(0, 1, 1), exit()];
+    let prog = ProgLoad { maps: &[&map], ..ProgLoad::new(ProgType::SchedCls, insns.as_flattened()) };
     if cfg!(target_arch = "x86_64") {
         assert_eq!(referee.verdict(&prog).expect("a verdict"), Verdict::Accept);
     }
-    let strict = ProgLoad {
-        flags: prog_flag::STRICT_ALIGNMENT,
-        ..prog
-    };
+    let strict = ProgLoad { flags: prog_flag::STRICT_ALIGNMENT, ..prog };
     let verdict = referee.verdict(&strict).expect("a verdict");
-    assert!(
-        matches!(&verdict, Verdict::Reject { reason, .. } if reason.contains("misaligned")),
-        "{verdict:?}"
-    );
+    assert!(matches!(&verdict, Verdict::Reject { reason, .. } if reason.contains("misaligned")), "{verdict:?}");
 }

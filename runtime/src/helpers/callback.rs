@@ -41,14 +41,18 @@ pub(super) fn for_each_map_elem(call: &mut Call<'_, '_>, args: [u64; 5]) -> Resu
     let mut visited = 0;
     match map.storage() {
         Storage::Array(array) => {
+            // The key lies in the record, not in this frame: a callback may keep its address, and the program use it later.
+            let outer = call.run.array_key;
             for index in 0..array.entries() {
                 let Some(value) = array.address(index, copy) else { break };
                 visited += 1;
-                let key = std::ptr::from_ref(&index) as u64;
+                call.run.array_key = index;
+                let key = std::ptr::from_ref(&call.run.array_key) as u64;
                 if call.call_back(callback, [map_address, key, value, ctx, 0])? != 0 {
                     break;
                 }
             }
+            call.run.array_key = outer;
         }
         Storage::Hash(hash) => {
             let mut chain = Vec::new();

@@ -37,7 +37,9 @@ pub(super) fn record(engine: &Engine) -> RunRecord<'_> {
         cpu: 1,
         context: 0,
         packet: (0, 0),
-        caught: None,
+        array_key: 0,
+        cookie: 0,
+        walk: crate::record::Walk::default(),
         end: None,
     }
 }

@@ -160,7 +160,7 @@ fn a_prog_array_is_for_programs_of_one_kind() {
     };
     let map = create(MapKind::ProgArray, 4, 4, 2);
     let claim = |ty, host| map.inner().claim_as(&program(ty), host);
-    assert_eq!(map.inner().claim(&program(ProgType::Xdp)), Ok(()));
+    assert_eq!(claim(ProgType::Xdp, None), Ok(()));
     assert_eq!(claim(ProgType::Xdp, Some(TypeId::of::<u8>())), Ok(()));
     assert!(claim(ProgType::Xdp, Some(TypeId::of::<u16>())).is_err_and(|e| e.contains("store's data")));
     assert_eq!(

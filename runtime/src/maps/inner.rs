@@ -245,14 +245,6 @@ impl MapInner {
         }
     }
 
-    /// As [`Self::claim_as`], for a program that gets nothing of the host's.
-    ///
-    /// # Errors
-    /// What differs, in words.
-    pub(crate) fn claim(&self, program: &Program) -> Result<(), String> {
-        self.claim_as(program, None)
-    }
-
     /// Makes a program one of those around this prog_array: it uses the map, or is to stand in it. Its kind and the type of the host's
     /// data that its kfuncs get become the array's, or must agree with it: any of them may continue any other's run.
     ///

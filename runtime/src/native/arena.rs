@@ -83,7 +83,9 @@ impl Arena {
         let sized = unsafe { libc::ftruncate(fd, ARENA_BYTES as libc::off_t) };
         let map = |prot| {
             // SAFETY: a fresh shared mapping at an address of the system's choice; nothing else is replaced.
-            unsafe { libc::mmap(std::ptr::null_mut(), ARENA_BYTES, prot, libc::MAP_SHARED | libc::MAP_NORESERVE, fd, 0) }
+            unsafe {
+                libc::mmap(std::ptr::null_mut(), ARENA_BYTES, prot, libc::MAP_SHARED | libc::MAP_NORESERVE, fd, 0)
+            }
         };
         let result = if sized != 0 {
             Err(refused("ftruncate"))
@@ -131,6 +133,7 @@ const TRAP: u8 = 0xcc;
 
 impl Range {
     /// Address of the range's first byte in the executable view.
+    #[inline]
     pub(crate) fn address(&self) -> usize {
         // A range exists only if the arena does.
         Arena::get().map_or(0, |a| a.exec) + self.offset

@@ -32,7 +32,11 @@ impl NativeImage {
     ///
     /// # Errors
     /// [`CodeError`] if there is no room or the system refuses.
-    pub(crate) fn publish(image: Image, resolve: &dyn Resolve, thunks: Vec<HostThunk>) -> Result<NativeImage, CodeError> {
+    pub(crate) fn publish(
+        image: Image,
+        resolve: &dyn Resolve,
+        thunks: Vec<HostThunk>,
+    ) -> Result<NativeImage, CodeError> {
         let arena = Arena::get()?;
         let mut bytes = image.code.clone();
         bytes.resize(image.pool_offset() as usize, 0xcc);
@@ -47,13 +51,15 @@ impl NativeImage {
         let range = arena.publish(&bytes)?;
         let at = range.address();
         let main_len = image.funcs.first().map_or(0, |f| f.end as usize);
-        let boundary = image.boundary.map(|b| Boundary { sp_below_rbp: b.sp_below_rbp, callback: at + b.callback as usize });
+        let boundary =
+            image.boundary.map(|b| Boundary { sp_below_rbp: b.sp_below_rbp, callback: at + b.callback as usize });
         let registered = arena.registry().register(at, range.len(), main_len, boundary);
         let registration = registered.ok_or(CodeError::Full { bytes: bytes.len() })?;
         Ok(NativeImage { registration, range, tables: image, _thunks: thunks })
     }
 
     /// Entry of the main function.
+    #[inline]
     pub(crate) fn entry(&self) -> u64 {
         self.range.address() as u64
     }

@@ -18,7 +18,7 @@ use backstop_jit_x86::{CompileOptions, CpuFeatures};
 
 /// Options for this machine.
 pub(crate) fn compile_options() -> CompileOptions {
-    let cpu = CpuFeatures { bmi2: std::arch::is_x86_feature_detected!("bmi2"), ..CpuFeatures::baseline() };
+    let cpu = CpuFeatures { bmi2: std::arch::is_x86_feature_detected!("bmi2") };
     CompileOptions { cpu, ..CompileOptions::default() }
 }
 

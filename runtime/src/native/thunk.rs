@@ -42,9 +42,7 @@ pub(crate) unsafe fn perform(
 ) -> u64 {
     // SAFETY: R2: the context is the first field of the run's record, which compiled code does not touch during this call.
     let record = unsafe { &mut *run.cast::<RunRecord<'_>>() };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        body(&mut Call { run: record, engine: &mut NativeCallBack }, args)
-    }));
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut Call { run: record, engine: &mut NativeCallBack }, args)));
     match outcome {
         Ok(Ok(value)) => value,
         Ok(Err(Ended)) => 0,

@@ -51,7 +51,14 @@ pub(crate) struct CallbackEntry {
 /// # Safety
 /// `entry.function` is the address of a called-back function of a live image that is running in `entry.run`, which is valid.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn call_back(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, entry: *const CallbackEntry) -> u64 {
+pub(crate) unsafe extern "C" fn call_back(
+    a1: u64,
+    a2: u64,
+    a3: u64,
+    a4: u64,
+    a5: u64,
+    entry: *const CallbackEntry,
+) -> u64 {
     naked_asm!(
         "push rbp",
         "mov rbp, rsp",

@@ -10,7 +10,7 @@ use backstop_abi::RunCtx;
 
 use super::arena::Arena;
 use super::trampoline::is_entry_return;
-use crate::record::{MAX_WALK, RunRecord, WalkedFrame};
+use crate::record::{MAX_WALK, RunRecord};
 
 /// Where a throw goes on.
 #[repr(C)]
@@ -36,20 +36,21 @@ pub(super) unsafe extern "C" fn find_boundary(
     let Ok(arena) = Arena::get() else { defect("a throw without a code arena") };
     let mut bp = rbp as usize;
     let mut pc = return_address as usize;
-    let mut frames = [WalkedFrame::default(); MAX_WALK];
+    // SAFETY: `run` is the first field of the run's record (its only constructor), which nobody else borrows while
+    // compiled code runs.
+    let record = unsafe { &mut *run.cast::<RunRecord<'_>>() };
     for n in 0..MAX_WALK {
         let Some(found) = arena.registry().lookup(pc.wrapping_sub(1)) else {
             defect("a throw's walk met a frame that is not a program's");
         };
-        frames[n] = WalkedFrame { code: found.id, place: pc.wrapping_sub(found.base) as u32 };
+        record.walk.places[n] = pc.wrapping_sub(found.base) as u32;
         if found.in_main {
-            let Some(boundary) = found.boundary else { defect("a throw's walk ended at a program that is no boundary") };
+            let Some(boundary) = found.boundary else {
+                defect("a throw's walk ended at a program that is no boundary")
+            };
             // SAFETY: bp is the frame pointer of a main function: its return address lies above it.
             let caller = unsafe { *((bp + 8) as *const usize) };
-            // SAFETY: `run` is the first field of the run's record (its only constructor), which nobody else borrows while
-            // compiled code runs.
-            let record = unsafe { &mut *run.cast::<RunRecord<'_>>() };
-            record.caught(cookie, is_entry_return(caller), &frames[..=n]);
+            record.caught(cookie, is_entry_return(caller), found.id, n + 1);
             // SAFETY: the stub gives writable room.
             unsafe {
                 out.write(Landing {

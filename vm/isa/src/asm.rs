@@ -69,10 +69,7 @@ pub fn assemble(text: &str) -> Result<Vec<Slot>, AsmError> {
 ///
 /// # Errors
 /// As [`assemble`].
-pub fn assemble_with(
-    text: &str,
-    resolve: &dyn Fn(&str) -> Option<Symbol>,
-) -> Result<Vec<Slot>, AsmError> {
+pub fn assemble_with(text: &str, resolve: &dyn Fn(&str) -> Option<Symbol>) -> Result<Vec<Slot>, AsmError> {
     let mut items = Vec::new();
     let mut labels = HashMap::new();
     let mut at = 0usize;
@@ -80,15 +77,8 @@ pub fn assemble_with(
         let statement = parse::line(line, number)?;
         for (name, column) in statement.labels {
             if let Some((_, first_line)) = labels.insert(name, (at, number)) {
-                let kind = AsmErrorKind::DuplicateLabel {
-                    name: name.to_owned(),
-                    first_line,
-                };
-                return Err(AsmError {
-                    line: number,
-                    column,
-                    kind,
-                });
+                let kind = AsmErrorKind::DuplicateLabel { name: name.to_owned(), first_line };
+                return Err(AsmError { line: number, column, kind });
             }
         }
         if let Some(item) = statement.item {
@@ -118,60 +108,26 @@ struct Names<'t, 'r> {
 impl Names<'_, '_> {
     /// Puts what the name stands for into the instruction.
     fn fix(&self, at: usize, line: u32, instr: Instr, fix: &Fix<'_>) -> Result<Instr, AsmError> {
-        let error = |kind| AsmError {
-            line,
-            column: fix.column,
-            kind,
-        };
-        let unknown = |expected| {
-            error(AsmErrorKind::UnknownName {
-                name: fix.name.to_owned(),
-                expected,
-            })
-        };
+        let error = |kind| AsmError { line, column: fix.column, kind };
+        let unknown = |expected| error(AsmErrorKind::UnknownName { name: fix.name.to_owned(), expected });
         let distance = self.labels.get(fix.name).map(|(target, _)| {
             // Slots are lines of the text, far below 2^63. Every distance counts from the slot after the instruction's first one: Linux
             // counts that of a function's address so too, though its load takes two.
             *target as i64 - (at + 1) as i64
         });
-        let too_far = |distance| {
-            error(AsmErrorKind::TooFar {
-                name: fix.name.to_owned(),
-                distance,
-            })
-        };
+        let too_far = |distance| error(AsmErrorKind::TooFar { name: fix.name.to_owned(), distance });
         let near = |distance: i64| i16::try_from(distance).map_err(|_| too_far(distance));
         let far = |distance: i64| i32::try_from(distance).map_err(|_| too_far(distance));
         let label = || distance.ok_or_else(|| unknown("a label"));
         match instr {
-            Instr::Jump { long: false, .. } => Ok(Instr::Jump {
-                off: near(label()?)?.into(),
-                long: false,
-            }),
-            Instr::Jump { long: true, .. } => Ok(Instr::Jump {
-                off: far(label()?)?,
-                long: true,
-            }),
-            Instr::Branch {
-                width,
-                op,
-                dst,
-                src,
-                ..
-            } => Ok(Instr::Branch {
-                width,
-                op,
-                dst,
-                src,
-                off: near(label()?)?,
-            }),
-            Instr::MayGoto { .. } => Ok(Instr::MayGoto {
-                off: near(label()?)?,
-            }),
+            Instr::Jump { long: false, .. } => Ok(Instr::Jump { off: near(label()?)?.into(), long: false }),
+            Instr::Jump { long: true, .. } => Ok(Instr::Jump { off: far(label()?)?, long: true }),
+            Instr::Branch { width, op, dst, src, .. } => {
+                Ok(Instr::Branch { width, op, dst, src, off: near(label()?)? })
+            }
+            Instr::MayGoto { .. } => Ok(Instr::MayGoto { off: near(label()?)? }),
             Instr::CallLocal { .. } => match (distance, (self.resolve)(fix.name)) {
-                (Some(distance), _) => Ok(Instr::CallLocal {
-                    off: far(distance)?,
-                }),
+                (Some(distance), _) => Ok(Instr::CallLocal { off: far(distance)? }),
                 (None, Some(Symbol::Helper(id))) => Ok(Instr::CallHelper { id }),
                 (None, Some(Symbol::Kfunc { id, off })) => Ok(Instr::CallKfunc { id, off }),
                 (None, Some(Symbol::Map(_) | Symbol::MapValue { .. }) | None) => {
@@ -179,19 +135,12 @@ impl Names<'_, '_> {
                 }
             },
             Instr::LoadPseudo { dst, kind, .. } => {
-                let load = |kind, imm, next_imm| Instr::LoadPseudo {
-                    dst,
-                    kind,
-                    imm,
-                    next_imm,
-                };
+                let load = |kind, imm, next_imm| Instr::LoadPseudo { dst, kind, imm, next_imm };
                 match (distance, fix.label_only, (self.resolve)(fix.name)) {
                     (Some(distance), ..) => Ok(load(kind, far(distance)?, 0)),
                     (None, true, _) => Err(unknown("a label")),
                     (None, false, Some(Symbol::Map(map))) => Ok(load(Pseudo::MapIdx, map, 0)),
-                    (None, false, Some(Symbol::MapValue { map, offset })) => {
-                        Ok(load(Pseudo::MapValueIdx, map, offset))
-                    }
+                    (None, false, Some(Symbol::MapValue { map, offset })) => Ok(load(Pseudo::MapValueIdx, map, offset)),
                     (None, false, Some(Symbol::Helper(_) | Symbol::Kfunc { .. }) | None) => {
                         Err(unknown("a label or map"))
                     }

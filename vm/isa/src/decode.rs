@@ -13,15 +13,9 @@ use crate::table::{Field, ImmField, NextField, OffField, Op, RegField, Row, SrcK
 /// # Errors
 /// The first fault, with its slot, its field and what the field should hold.
 pub fn decode(slots: &[Slot], at: usize) -> Result<Instr, DecodeError> {
-    let slot = *slots.get(at).ok_or(DecodeError::OutOfRange {
-        at,
-        len: slots.len(),
-    })?;
+    let slot = *slots.get(at).ok_or(DecodeError::OutOfRange { at, len: slots.len() })?;
     let rows = rows_of(slot.code);
-    let first = rows.first().ok_or(DecodeError::UnknownOpcode {
-        at,
-        code: slot.code,
-    })?;
+    let first = rows.first().ok_or(DecodeError::UnknownOpcode { at, code: slot.code })?;
     let next = match first.next {
         NextField::None => Slot::default(),
         NextField::Zero | NextField::Value => second_slot(slots, at)?,
@@ -31,21 +25,12 @@ pub fn decode(slots: &[Slot], at: usize) -> Result<Instr, DecodeError> {
             Some((field, _)) => (field, slot.field(field)),
             None => (Field::Code, i64::from(slot.code)),
         };
-        DecodeError::SubCode {
-            at,
-            code: slot.code,
-            field,
-            value,
-        }
+        DecodeError::SubCode { at, code: slot.code, field, value }
     })?;
     if let (NextField::Zero, Op::LoadPseudo { kind }) = (row.next, row.op)
         && next.imm != 0
     {
-        return Err(DecodeError::SecondImmediate {
-            at: at + 1,
-            kind,
-            value: next.imm,
-        });
+        return Err(DecodeError::SecondImmediate { at: at + 1, kind, value: next.imm });
     }
     let operands = Operands { at, slot, next };
     operands.check(row)?;
@@ -81,17 +66,11 @@ pub fn slots_from_bytes(bytes: &[u8]) -> Result<Vec<Slot>, DecodeError> {
 
 /// The second slot of a 64-bit immediate: everything but its immediate must be 0.
 fn second_slot(slots: &[Slot], at: usize) -> Result<Slot, DecodeError> {
-    let next = *slots
-        .get(at + 1)
-        .ok_or(DecodeError::MissingSecondSlot { at })?;
+    let next = *slots.get(at + 1).ok_or(DecodeError::MissingSecondSlot { at })?;
     for field in [Field::Code, Field::Dst, Field::Src, Field::Off] {
         let value = next.field(field);
         if value != 0 {
-            return Err(DecodeError::SecondSlot {
-                at: at + 1,
-                field,
-                value,
-            });
+            return Err(DecodeError::SecondSlot { at: at + 1, field, value });
         }
     }
     Ok(next)
@@ -127,27 +106,14 @@ impl Operands {
     fn reserved(&self, must_be_zero: bool, field: Field) -> Result<(), DecodeError> {
         let value = self.slot.field(field);
         if must_be_zero && value != 0 {
-            return Err(DecodeError::Reserved {
-                at: self.at,
-                code: self.slot.code,
-                field,
-                value,
-            });
+            return Err(DecodeError::Reserved { at: self.at, code: self.slot.code, field, value });
         }
         Ok(())
     }
 
     fn reg(&self, field: Field) -> Result<Reg, DecodeError> {
-        let n = if field == Field::Dst {
-            self.slot.dst
-        } else {
-            self.slot.src
-        };
-        Reg::new(n).ok_or(DecodeError::Register {
-            at: self.at,
-            field,
-            value: n,
-        })
+        let n = if field == Field::Dst { self.slot.dst } else { self.slot.src };
+        Reg::new(n).ok_or(DecodeError::Register { at: self.at, field, value: n })
     }
 
     fn dst(&self) -> Result<Reg, DecodeError> {
@@ -168,99 +134,37 @@ impl Operands {
     fn build(&self, op: Op) -> Result<Instr, DecodeError> {
         let Slot { off, imm, .. } = self.slot;
         Ok(match op {
-            Op::Alu { width, op, src } => Instr::Alu {
-                width,
-                op,
-                dst: self.dst()?,
-                src: self.operand(src)?,
-            },
-            Op::Neg { width } => Instr::Neg {
-                width,
-                dst: self.dst()?,
-            },
-            Op::Mov { width, src } => Instr::Mov {
-                width,
-                dst: self.dst()?,
-                src: self.operand(src)?,
-            },
-            Op::MovSx { width, from } => Instr::MovSx {
-                width,
-                from,
-                dst: self.dst()?,
-                src: self.src()?,
-            },
+            Op::Alu { width, op, src } => Instr::Alu { width, op, dst: self.dst()?, src: self.operand(src)? },
+            Op::Neg { width } => Instr::Neg { width, dst: self.dst()? },
+            Op::Mov { width, src } => Instr::Mov { width, dst: self.dst()?, src: self.operand(src)? },
+            Op::MovSx { width, from } => Instr::MovSx { width, from, dst: self.dst()?, src: self.src()? },
             Op::AddrSpaceCast => Instr::AddrSpaceCast {
                 dst: self.dst()?,
                 src: self.src()?,
                 to: (imm as u32 >> 16) as u16,
                 from: imm as u16,
             },
-            Op::End { order, size } => Instr::End {
-                order,
-                size,
-                dst: self.dst()?,
-            },
+            Op::End { order, size } => Instr::End { order, size, dst: self.dst()? },
             Op::LoadImm64 => {
                 let imm = u64::from(imm as u32) | u64::from(self.next.imm as u32) << 32;
-                Instr::LoadImm64 {
-                    dst: self.dst()?,
-                    imm,
-                }
+                Instr::LoadImm64 { dst: self.dst()?, imm }
             }
-            Op::LoadPseudo { kind } => Instr::LoadPseudo {
-                dst: self.dst()?,
-                kind,
-                imm,
-                next_imm: self.next.imm,
-            },
-            Op::Load { size, signed } => Instr::Load {
-                size,
-                signed,
-                dst: self.dst()?,
-                base: self.src()?,
-                off,
-            },
-            Op::Store { size, src } => Instr::Store {
-                size,
-                base: self.dst()?,
-                off,
-                src: self.operand(src)?,
-            },
-            Op::Atomic { size, op, fetch } => Instr::Atomic {
-                size,
-                op,
-                fetch,
-                base: self.dst()?,
-                off,
-                src: self.src()?,
-            },
-            Op::LoadAcquire { size } => Instr::LoadAcquire {
-                size,
-                dst: self.dst()?,
-                base: self.src()?,
-                off,
-            },
-            Op::StoreRelease { size } => Instr::StoreRelease {
-                size,
-                base: self.dst()?,
-                off,
-                src: self.src()?,
-            },
+            Op::LoadPseudo { kind } => Instr::LoadPseudo { dst: self.dst()?, kind, imm, next_imm: self.next.imm },
+            Op::Load { size, signed } => Instr::Load { size, signed, dst: self.dst()?, base: self.src()?, off },
+            Op::Store { size, src } => Instr::Store { size, base: self.dst()?, off, src: self.operand(src)? },
+            Op::Atomic { size, op, fetch } => {
+                Instr::Atomic { size, op, fetch, base: self.dst()?, off, src: self.src()? }
+            }
+            Op::LoadAcquire { size } => Instr::LoadAcquire { size, dst: self.dst()?, base: self.src()?, off },
+            Op::StoreRelease { size } => Instr::StoreRelease { size, base: self.dst()?, off, src: self.src()? },
             Op::LegacyLoad { size, indexed } => {
                 let index = if indexed { Some(self.src()?) } else { None };
                 Instr::LegacyLoad { size, index, imm }
             }
-            Op::Jump { long } => Instr::Jump {
-                off: if long { imm } else { i32::from(off) },
-                long,
-            },
-            Op::Branch { width, op, src } => Instr::Branch {
-                width,
-                op,
-                dst: self.dst()?,
-                src: self.operand(src)?,
-                off,
-            },
+            Op::Jump { long } => Instr::Jump { off: if long { imm } else { i32::from(off) }, long },
+            Op::Branch { width, op, src } => {
+                Instr::Branch { width, op, dst: self.dst()?, src: self.operand(src)?, off }
+            }
             Op::MayGoto => Instr::MayGoto { off },
             Op::CallHelper => Instr::CallHelper { id: imm },
             Op::CallLocal => Instr::CallLocal { off: imm },

@@ -63,10 +63,7 @@ impl<'n> Disasm<'n> {
 
     /// The text of one instruction, whose first slot is `at`.
     pub fn instr(&self, at: usize, instr: &Instr) -> impl Display + use<'n> {
-        Text {
-            instr: *instr,
-            place: Some((at, self.names)),
-        }
+        Text { instr: *instr, place: Some((at, self.names)) }
     }
 
     /// A listing: each instruction on a line with its slot's number before it; a label has a line of its own.
@@ -122,24 +119,14 @@ struct Raw(Slot);
 
 impl Display for Raw {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Slot {
-            code,
-            dst,
-            src,
-            off,
-            imm,
-        } = self.0;
+        let Slot { code, dst, src, off, imm } = self.0;
         write!(f, ".slot {code:#04x}, {dst}, {src}, {off}, {imm}")
     }
 }
 
 impl Display for Instr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Text {
-            instr: *self,
-            place: None,
-        }
-        .fmt(f)
+        Text { instr: *self, place: None }.fmt(f)
     }
 }
 
@@ -152,37 +139,15 @@ struct Text<'n> {
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.instr {
-            Instr::Alu {
-                width,
-                op,
-                dst,
-                src,
-            } => {
-                write!(
-                    f,
-                    "{} {} {}",
-                    Wide(width, dst),
-                    op.symbol(),
-                    Source(width, src)
-                )
+            Instr::Alu { width, op, dst, src } => {
+                write!(f, "{} {} {}", Wide(width, dst), op.symbol(), Source(width, src))
             }
             Instr::Neg { width, dst } => write!(f, "{0} = -{0}", Wide(width, dst)),
             Instr::Mov { width, dst, src } => {
                 write!(f, "{} = {}", Wide(width, dst), Source(width, src))
             }
-            Instr::MovSx {
-                width,
-                from,
-                dst,
-                src,
-            } => {
-                write!(
-                    f,
-                    "{} = ({}){}",
-                    Wide(width, dst),
-                    from.signed(),
-                    Wide(width, src)
-                )
+            Instr::MovSx { width, from, dst, src } => {
+                write!(f, "{} = ({}){}", Wide(width, dst), from.signed(), Wide(width, src))
             }
             Instr::AddrSpaceCast { dst, src, to, from } => {
                 write!(f, "{dst} = addr_space_cast({src}, {to}, {from})")
@@ -191,77 +156,25 @@ impl Display for Text<'_> {
                 write!(f, "{dst} = {}{} {dst}", order.name(), size.bits())
             }
             Instr::LoadImm64 { dst, imm } => write!(f, "{dst} = {imm:#x} ll"),
-            Instr::LoadPseudo {
-                dst,
-                kind,
-                imm,
-                next_imm,
-            } => {
+            Instr::LoadPseudo { dst, kind, imm, next_imm } => {
                 write!(f, "{dst} = ")?;
                 self.address(f, kind, imm, next_imm)?;
                 f.write_str(" ll")
             }
-            Instr::Load {
-                size,
-                signed,
-                dst,
-                base,
-                off,
-            } => {
-                let ty = if signed {
-                    size.signed()
-                } else {
-                    size.unsigned()
-                };
+            Instr::Load { size, signed, dst, base, off } => {
+                let ty = if signed { size.signed() } else { size.unsigned() };
                 write!(f, "{dst} = *({ty} *)({})", Place(base, off))
             }
-            Instr::Store {
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Instr::Store { size, base, off, src } => {
                 let place = Place(base, off);
-                write!(
-                    f,
-                    "*({} *)({place}) = {}",
-                    size.unsigned(),
-                    Source(Width::W64, src)
-                )
+                write!(f, "*({} *)({place}) = {}", size.unsigned(), Source(Width::W64, src))
             }
-            Instr::Atomic {
-                size,
-                op,
-                fetch,
-                base,
-                off,
-                src,
-            } => atomic(f, size, op, fetch, Place(base, off), src),
-            Instr::LoadAcquire {
-                size,
-                dst,
-                base,
-                off,
-            } => {
-                write!(
-                    f,
-                    "{dst} = load_acquire(({} *)({}))",
-                    size.unsigned(),
-                    Place(base, off)
-                )
+            Instr::Atomic { size, op, fetch, base, off, src } => atomic(f, size, op, fetch, Place(base, off), src),
+            Instr::LoadAcquire { size, dst, base, off } => {
+                write!(f, "{dst} = load_acquire(({} *)({}))", size.unsigned(), Place(base, off))
             }
-            Instr::StoreRelease {
-                size,
-                base,
-                off,
-                src,
-            } => {
-                write!(
-                    f,
-                    "store_release(({} *)({}), {src})",
-                    size.unsigned(),
-                    Place(base, off)
-                )
+            Instr::StoreRelease { size, base, off, src } => {
+                write!(f, "store_release(({} *)({}), {src})", size.unsigned(), Place(base, off))
             }
             Instr::LegacyLoad { size, index, imm } => packet(f, size, index, imm),
             Instr::Jump { off, long } => {
@@ -269,13 +182,7 @@ impl Display for Text<'_> {
                 f.write_str(if long { "gotol " } else { "goto " })?;
                 self.target(f, off)
             }
-            Instr::Branch {
-                width,
-                op,
-                dst,
-                src,
-                off,
-            } => {
+            Instr::Branch { width, op, dst, src, off } => {
                 let (dst, src) = (Wide(width, dst), Source(width, src));
                 write!(f, "if {dst} {} {src} goto ", op.symbol())?;
                 self.target(f, off.into())
@@ -334,11 +241,7 @@ impl Text<'_> {
             write!(f, "{} ", kind.name())?;
             return self.target(f, imm);
         }
-        if let Some(name) = self.name(Name::Address {
-            kind,
-            imm,
-            next_imm,
-        }) {
+        if let Some(name) = self.name(Name::Address { kind, imm, next_imm }) {
             return f.write_str(&name);
         }
         write!(f, "{}[{imm}]", kind.name())?;
@@ -350,14 +253,7 @@ impl Text<'_> {
     }
 }
 
-fn atomic(
-    f: &mut Formatter<'_>,
-    size: Size,
-    op: AtomicOp,
-    fetch: bool,
-    place: Place,
-    src: Reg,
-) -> fmt::Result {
+fn atomic(f: &mut Formatter<'_>, size: Size, op: AtomicOp, fetch: bool, place: Place, src: Reg) -> fmt::Result {
     let ty = size.unsigned();
     let (width, suffix) = match size {
         Size::B8 => (Width::W64, "_64"),
@@ -367,11 +263,7 @@ fn atomic(
     match (op.symbol(), fetch, op) {
         (Some(symbol), false, _) => write!(f, "lock *({ty} *)({place}) {symbol} {src}"),
         (Some(_), true, _) => {
-            write!(
-                f,
-                "{src} = atomic_fetch_{}(({ty} *)({place}), {src})",
-                op.name()
-            )
+            write!(f, "{src} = atomic_fetch_{}(({ty} *)({place}), {src})", op.name())
         }
         (None, _, AtomicOp::Cmpxchg) => {
             let old = Wide(width, Reg::R0);
@@ -426,11 +318,6 @@ struct Signed(i32);
 
 impl Display for Signed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}",
-            if self.0 < 0 { '-' } else { '+' },
-            self.0.unsigned_abs()
-        )
+        write!(f, "{} {}", if self.0 < 0 { '-' } else { '+' }, self.0.unsigned_abs())
     }
 }

@@ -12,32 +12,16 @@ pub struct Encoded {
 
 impl Encoded {
     pub(crate) fn one(slot: Slot) -> Encoded {
-        Encoded {
-            slots: [slot, Slot::default()],
-            two: false,
-        }
+        Encoded { slots: [slot, Slot::default()], two: false }
     }
 
     pub(crate) fn two(first: Slot, next_imm: i32) -> Encoded {
-        Encoded {
-            slots: [
-                first,
-                Slot {
-                    imm: next_imm,
-                    ..Slot::default()
-                },
-            ],
-            two: true,
-        }
+        Encoded { slots: [first, Slot { imm: next_imm, ..Slot::default() }], two: true }
     }
 
     /// The slots.
     pub fn as_slice(&self) -> &[Slot] {
-        if self.two {
-            &self.slots
-        } else {
-            &self.slots[..1]
-        }
+        if self.two { &self.slots } else { &self.slots[..1] }
     }
 
     /// The first slot, which carries the opcode.
@@ -77,15 +61,8 @@ impl Instr {
 
     /// The operands, each in the field that carries it; sub-codes are the table's business.
     fn fields(&self) -> Fill {
-        let regs = |dst: Reg, src: Reg| Fill {
-            dst: dst.number(),
-            src: src.number(),
-            ..Fill::default()
-        };
-        let only = |dst: Reg| Fill {
-            dst: dst.number(),
-            ..Fill::default()
-        };
+        let regs = |dst: Reg, src: Reg| Fill { dst: dst.number(), src: src.number(), ..Fill::default() };
+        let only = |dst: Reg| Fill { dst: dst.number(), ..Fill::default() };
         let operand = |dst: Reg, src: Operand| match src {
             Operand::Reg(src) => regs(dst, src),
             Operand::Imm(imm) => Fill { imm, ..only(dst) },
@@ -96,71 +73,25 @@ impl Instr {
             Instr::MovSx { dst, src, .. } => regs(dst, src),
             Instr::AddrSpaceCast { dst, src, to, from } => {
                 let imm = (u32::from(to) << 16 | u32::from(from)) as i32;
-                Fill {
-                    imm,
-                    ..regs(dst, src)
-                }
+                Fill { imm, ..regs(dst, src) }
             }
-            Instr::LoadImm64 { dst, imm } => Fill {
-                imm: imm as i32,
-                next_imm: (imm >> 32) as i32,
-                ..only(dst)
-            },
-            Instr::LoadPseudo {
-                dst, imm, next_imm, ..
-            } => Fill {
-                imm,
-                next_imm,
-                ..only(dst)
-            },
+            Instr::LoadImm64 { dst, imm } => Fill { imm: imm as i32, next_imm: (imm >> 32) as i32, ..only(dst) },
+            Instr::LoadPseudo { dst, imm, next_imm, .. } => Fill { imm, next_imm, ..only(dst) },
             Instr::Load { dst, base, off, .. } | Instr::LoadAcquire { dst, base, off, .. } => {
-                Fill {
-                    off,
-                    ..regs(dst, base)
-                }
+                Fill { off, ..regs(dst, base) }
             }
-            Instr::Store { base, off, src, .. } => Fill {
-                off,
-                ..operand(base, src)
-            },
+            Instr::Store { base, off, src, .. } => Fill { off, ..operand(base, src) },
             Instr::Atomic { base, off, src, .. } | Instr::StoreRelease { base, off, src, .. } => {
-                Fill {
-                    off,
-                    ..regs(base, src)
-                }
+                Fill { off, ..regs(base, src) }
             }
-            Instr::LegacyLoad { index, imm, .. } => Fill {
-                src: index.map_or(0, Reg::number),
-                imm,
-                ..Fill::default()
-            },
+            Instr::LegacyLoad { index, imm, .. } => Fill { src: index.map_or(0, Reg::number), imm, ..Fill::default() },
             // The short form's row reads `off`, the long one's `imm`; a short jump always fits (see `Instr::op`).
-            Instr::Jump { off, .. } => Fill {
-                off: off as i16,
-                imm: off,
-                ..Fill::default()
-            },
-            Instr::Branch { dst, src, off, .. } => Fill {
-                off,
-                ..operand(dst, src)
-            },
-            Instr::MayGoto { off } => Fill {
-                off,
-                ..Fill::default()
-            },
-            Instr::CallHelper { id } => Fill {
-                imm: id,
-                ..Fill::default()
-            },
-            Instr::CallLocal { off } => Fill {
-                imm: off,
-                ..Fill::default()
-            },
-            Instr::CallKfunc { id, off } => Fill {
-                imm: id,
-                off,
-                ..Fill::default()
-            },
+            Instr::Jump { off, .. } => Fill { off: off as i16, imm: off, ..Fill::default() },
+            Instr::Branch { dst, src, off, .. } => Fill { off, ..operand(dst, src) },
+            Instr::MayGoto { off } => Fill { off, ..Fill::default() },
+            Instr::CallHelper { id } => Fill { imm: id, ..Fill::default() },
+            Instr::CallLocal { off } => Fill { imm: off, ..Fill::default() },
+            Instr::CallKfunc { id, off } => Fill { imm: id, off, ..Fill::default() },
             Instr::Exit => Fill::default(),
         }
     }

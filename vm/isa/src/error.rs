@@ -55,9 +55,7 @@ pub enum DecodeError {
         at: usize,
     },
     /// In the second slot of a 64-bit immediate load something besides the immediate is not 0.
-    #[error(
-        "slot {at}: {field} is {value}, must be 0 in the second slot of a 64-bit immediate load"
-    )]
+    #[error("slot {at}: {field} is {value}, must be 0 in the second slot of a 64-bit immediate load")]
     SecondSlot {
         /// The second slot.
         at: usize,
@@ -115,17 +113,8 @@ impl DecodeError {
     pub fn kernel_text(&self) -> Option<String> {
         match *self {
             DecodeError::UnknownOpcode { code, .. } => Some(unknown_text(code)),
-            DecodeError::Reserved {
-                code: 0x95,
-                field: Field::Off,
-                ..
-            } => None,
-            DecodeError::Reserved {
-                code: 0xe5,
-                field,
-                value,
-                ..
-            } => {
+            DecodeError::Reserved { code: 0x95, field: Field::Off, .. } => None,
+            DecodeError::Reserved { code: 0xe5, field, value, .. } => {
                 let imm = if field == Field::Imm { value } else { 0 };
                 Some(format!("invalid may_goto imm {imm}"))
             }
@@ -134,9 +123,7 @@ impl DecodeError {
             DecodeError::Register { value, .. } => Some(format!("R{value} is invalid")),
             DecodeError::MissingSecondSlot { .. } => Some("last insn is not an exit or jmp".into()),
             DecodeError::SecondSlot { .. } => Some("invalid bpf_ld_imm64 insn".into()),
-            DecodeError::SecondImmediate {
-                kind: Pseudo::Func, ..
-            } => None,
+            DecodeError::SecondImmediate { kind: Pseudo::Func, .. } => None,
             DecodeError::SecondImmediate { .. } => Some("unrecognized bpf_ld_imm64 insn".into()),
             DecodeError::OutOfRange { .. } | DecodeError::PartialSlot { .. } => None,
         }
@@ -152,11 +139,7 @@ const ATOMIC: u8 = 0xc0;
 /// Linux meets loads of an unknown mode in an earlier pass than other unknown opcodes.
 fn unknown_text(code: u8) -> String {
     let known_mode = matches!(code & MODE, 0x60 | 0x80);
-    if code & CLASS == LDX && !known_mode {
-        reserved_text(code).into()
-    } else {
-        format!("unknown opcode {code:02x}")
-    }
+    if code & CLASS == LDX && !known_mode { reserved_text(code).into() } else { format!("unknown opcode {code:02x}") }
 }
 
 fn sub_code_text(code: u8, value: i64) -> String {
@@ -207,11 +190,8 @@ fn name(code: u8) -> String {
 
 /// The values of an opcode byte's sub-code, in words.
 fn choices(code: u8) -> String {
-    let values: Vec<String> = rows_of(code)
-        .iter()
-        .filter_map(|row| row.selector())
-        .map(|(_, value)| format!("{value:#x}"))
-        .collect();
+    let values: Vec<String> =
+        rows_of(code).iter().filter_map(|row| row.selector()).map(|(_, value)| format!("{value:#x}")).collect();
     match values.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),

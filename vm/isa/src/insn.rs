@@ -100,16 +100,7 @@ impl Slot {
     pub const fn to_bytes(self) -> [u8; 8] {
         let o = self.off.to_le_bytes();
         let i = self.imm.to_le_bytes();
-        [
-            self.code,
-            (self.src << 4) | (self.dst & 0xf),
-            o[0],
-            o[1],
-            i[0],
-            i[1],
-            i[2],
-            i[3],
-        ]
+        [self.code, (self.src << 4) | (self.dst & 0xf), o[0], o[1], i[0], i[1], i[2], i[3]]
     }
 
     /// A field by its name.

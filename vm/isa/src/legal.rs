@@ -10,9 +10,7 @@ use crate::table::ImmField;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum Illegal {
     /// Division or remainder by the constant 0.
-    #[error(
-        "division by the constant 0; test the divisor, or divide by a register (which gives 0)"
-    )]
+    #[error("division by the constant 0; test the divisor, or divide by a register (which gives 0)")]
     DivisionByZero,
     /// Shift by a constant that is negative, or not below the width.
     #[error("shift by the constant {count}; it must be 0 to {} for this width", bits - 1)]
@@ -63,28 +61,18 @@ impl Instr {
         let slot = self.encode().first();
         match row.imm {
             ImmField::Shift(width) if !(0..width.bits() as i32).contains(&slot.imm) => {
-                return Err(Illegal::ShiftCount {
-                    count: slot.imm,
-                    bits: width.bits(),
-                });
+                return Err(Illegal::ShiftCount { count: slot.imm, bits: width.bits() });
             }
             ImmField::Divisor if slot.imm == 0 => return Err(Illegal::DivisionByZero),
             ImmField::AddrSpaces if slot.imm != 1 && slot.imm != 0x1_0000 => {
                 let spaces = slot.imm as u32;
-                return Err(Illegal::AddressSpaces {
-                    to: (spaces >> 16) as u16,
-                    from: spaces as u16,
-                });
+                return Err(Illegal::AddressSpaces { to: (spaces >> 16) as u16, from: spaces as u16 });
             }
             _ => {}
         }
         let frame_pointer = Reg::R10.number();
-        let writes = (row.dst.is_written() && slot.dst == frame_pointer)
-            || (row.src.is_written() && slot.src == frame_pointer);
-        if writes {
-            Err(Illegal::FramePointerWrite)
-        } else {
-            Ok(())
-        }
+        let writes =
+            (row.dst.is_written() && slot.dst == frame_pointer) || (row.src.is_written() && slot.src == frame_pointer);
+        if writes { Err(Illegal::FramePointerWrite) } else { Ok(()) }
     }
 }

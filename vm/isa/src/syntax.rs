@@ -76,14 +76,8 @@ impl CmpOp {
 
 impl AtomicOp {
     /// All of them.
-    pub const ALL: [AtomicOp; 6] = [
-        AtomicOp::Add,
-        AtomicOp::Or,
-        AtomicOp::And,
-        AtomicOp::Xor,
-        AtomicOp::Xchg,
-        AtomicOp::Cmpxchg,
-    ];
+    pub const ALL: [AtomicOp; 6] =
+        [AtomicOp::Add, AtomicOp::Or, AtomicOp::And, AtomicOp::Xor, AtomicOp::Xchg, AtomicOp::Cmpxchg];
 
     /// The word in `atomic_fetch_add` and its like.
     pub const fn name(self) -> &'static str {
@@ -125,14 +119,8 @@ impl ByteOrder {
 
 impl Pseudo {
     /// All of them.
-    pub const ALL: [Pseudo; 6] = [
-        Pseudo::MapFd,
-        Pseudo::MapValueFd,
-        Pseudo::BtfId,
-        Pseudo::Func,
-        Pseudo::MapIdx,
-        Pseudo::MapValueIdx,
-    ];
+    pub const ALL: [Pseudo; 6] =
+        [Pseudo::MapFd, Pseudo::MapValueFd, Pseudo::BtfId, Pseudo::Func, Pseudo::MapIdx, Pseudo::MapValueIdx];
 
     /// The word before the bracket in `r1 = map[0] ll`; for subprograms, before the target.
     pub const fn name(self) -> &'static str {

@@ -59,10 +59,7 @@ impl Group {
 
     /// Whether RFC 9669 names the group.
     pub const fn is_standard(self) -> bool {
-        !matches!(
-            self,
-            Group::MayGoto | Group::AddrSpaceCast | Group::AcquireRelease
-        )
+        !matches!(self, Group::MayGoto | Group::AddrSpaceCast | Group::AcquireRelease)
     }
 }
 
@@ -210,43 +207,22 @@ impl Instr {
     /// Which operation this is. A jump that does not fit 16 bits is a long one, whatever its `long` says.
     pub fn op(&self) -> Op {
         match *self {
-            Instr::Alu { width, op, src, .. } => Op::Alu {
-                width,
-                op,
-                src: src.into(),
-            },
+            Instr::Alu { width, op, src, .. } => Op::Alu { width, op, src: src.into() },
             Instr::Neg { width, .. } => Op::Neg { width },
-            Instr::Mov { width, src, .. } => Op::Mov {
-                width,
-                src: src.into(),
-            },
+            Instr::Mov { width, src, .. } => Op::Mov { width, src: src.into() },
             Instr::MovSx { width, from, .. } => Op::MovSx { width, from },
             Instr::AddrSpaceCast { .. } => Op::AddrSpaceCast,
             Instr::End { order, size, .. } => Op::End { order, size },
             Instr::LoadImm64 { .. } => Op::LoadImm64,
             Instr::LoadPseudo { kind, .. } => Op::LoadPseudo { kind },
             Instr::Load { size, signed, .. } => Op::Load { size, signed },
-            Instr::Store { size, src, .. } => Op::Store {
-                size,
-                src: src.into(),
-            },
-            Instr::Atomic {
-                size, op, fetch, ..
-            } => Op::Atomic { size, op, fetch },
+            Instr::Store { size, src, .. } => Op::Store { size, src: src.into() },
+            Instr::Atomic { size, op, fetch, .. } => Op::Atomic { size, op, fetch },
             Instr::LoadAcquire { size, .. } => Op::LoadAcquire { size },
             Instr::StoreRelease { size, .. } => Op::StoreRelease { size },
-            Instr::LegacyLoad { size, index, .. } => Op::LegacyLoad {
-                size,
-                indexed: index.is_some(),
-            },
-            Instr::Jump { off, long } => Op::Jump {
-                long: long || i16::try_from(off).is_err(),
-            },
-            Instr::Branch { width, op, src, .. } => Op::Branch {
-                width,
-                op,
-                src: src.into(),
-            },
+            Instr::LegacyLoad { size, index, .. } => Op::LegacyLoad { size, indexed: index.is_some() },
+            Instr::Jump { off, long } => Op::Jump { long: long || i16::try_from(off).is_err() },
+            Instr::Branch { width, op, src, .. } => Op::Branch { width, op, src: src.into() },
             Instr::MayGoto { .. } => Op::MayGoto,
             Instr::CallHelper { .. } => Op::CallHelper,
             Instr::CallLocal { .. } => Op::CallLocal,
@@ -514,9 +490,7 @@ pub fn rows() -> impl ExactSizeIterator<Item = &'static Row> + Clone {
 /// The rows of an opcode byte; none if it is unknown.
 pub fn rows_of(code: u8) -> &'static [Row] {
     let (start, len) = INDEX[code as usize];
-    rows::ROWS
-        .get(start as usize..start as usize + len as usize)
-        .unwrap_or(&[])
+    rows::ROWS.get(start as usize..start as usize + len as usize).unwrap_or(&[])
 }
 
 /// Where the rows of each opcode byte start, and how many they are.
@@ -530,10 +504,7 @@ const fn index() -> [(u16, u16); 256] {
         if entry.1 == 0 {
             entry.0 = i as u16;
         }
-        assert!(
-            entry.0 as usize + entry.1 as usize == i,
-            "rows of one opcode byte must be neighbours"
-        );
+        assert!(entry.0 as usize + entry.1 as usize == i, "rows of one opcode byte must be neighbours");
         entry.1 += 1;
         i += 1;
     }

@@ -57,30 +57,9 @@ const REFUSED: &[(u8, u8, u8, i16, i32, &str)] = &[
     (0xdb, 12, 11, 0, 0x100, "R11 is invalid"),
     (0x7b, 11, 12, 0, 0, "R12 is invalid"),
     (0xb7, 15, 0, 0, 0, "R15 is invalid"),
-    (
-        0xdb,
-        10,
-        0,
-        -8,
-        0xe0,
-        "BPF_ATOMIC uses invalid atomic opcode e0",
-    ),
-    (
-        0xc3,
-        10,
-        0,
-        -8,
-        0x10,
-        "BPF_ATOMIC uses invalid atomic opcode 10",
-    ),
-    (
-        0xd3,
-        10,
-        0,
-        -8,
-        0x111,
-        "BPF_ATOMIC uses invalid atomic opcode 111",
-    ),
+    (0xdb, 10, 0, -8, 0xe0, "BPF_ATOMIC uses invalid atomic opcode e0"),
+    (0xc3, 10, 0, -8, 0x10, "BPF_ATOMIC uses invalid atomic opcode 10"),
+    (0xd3, 10, 0, -8, 0x111, "BPF_ATOMIC uses invalid atomic opcode 111"),
     (0xcb, 12, 11, -8, 0xf1, "invalid atomic operand size"),
     (0xd3, 10, 0, -8, 0, "invalid atomic operand size"),
 ];
@@ -88,78 +67,29 @@ const REFUSED: &[(u8, u8, u8, i16, i32, &str)] = &[
 #[test]
 fn the_first_fault_is_the_one_that_linux_names() {
     for &(code, dst, src, off, imm, text) in REFUSED {
-        let slots = [
-            Slot {
-                code,
-                dst,
-                src,
-                off,
-                imm,
-            },
-            Slot::default(),
-        ];
+        let slots = [Slot { code, dst, src, off, imm }, Slot::default()];
         let error = decode(&slots, 0).expect_err(text);
-        assert_eq!(
-            error.kernel_text().as_deref(),
-            Some(text),
-            "{slots:?}: {error}"
-        );
+        assert_eq!(error.kernel_text().as_deref(), Some(text), "{slots:?}: {error}");
     }
 }
 
 #[test]
 fn faults_of_second_slots() {
-    let load = |src| Slot {
-        code: 0x18,
-        src,
-        ..Slot::default()
-    };
+    let load = |src| Slot { code: 0x18, src, ..Slot::default() };
     let text = |slots: &[Slot]| decode(slots, 0).unwrap_err().kernel_text();
-    let one = Slot {
-        imm: 1,
-        ..Slot::default()
-    };
-    let exit = Slot {
-        code: 0x95,
-        ..Slot::default()
-    };
-    assert_eq!(
-        text(&[load(0), exit]).as_deref(),
-        Some("invalid bpf_ld_imm64 insn")
-    );
-    assert_eq!(
-        text(&[load(1), one]).as_deref(),
-        Some("unrecognized bpf_ld_imm64 insn")
-    );
-    assert_eq!(
-        text(&[load(5), one]).as_deref(),
-        Some("unrecognized bpf_ld_imm64 insn")
-    );
-    assert_eq!(
-        text(&[load(0)]).as_deref(),
-        Some("last insn is not an exit or jmp")
-    );
+    let one = Slot { imm: 1, ..Slot::default() };
+    let exit = Slot { code: 0x95, ..Slot::default() };
+    assert_eq!(text(&[load(0), exit]).as_deref(), Some("invalid bpf_ld_imm64 insn"));
+    assert_eq!(text(&[load(1), one]).as_deref(), Some("unrecognized bpf_ld_imm64 insn"));
+    assert_eq!(text(&[load(5), one]).as_deref(), Some("unrecognized bpf_ld_imm64 insn"));
+    assert_eq!(text(&[load(0)]).as_deref(), Some("last insn is not an exit or jmp"));
 }
 
 /// Linux passes over these; the decoder, which holds to RFC 9669, does not, and claims no text for them.
 #[test]
 fn what_linux_accepts_has_no_text() {
-    let exit = Slot {
-        code: 0x95,
-        off: 1,
-        ..Slot::default()
-    };
+    let exit = Slot { code: 0x95, off: 1, ..Slot::default() };
     assert_eq!(decode(&[exit], 0).unwrap_err().kernel_text(), None);
-    let func = [
-        Slot {
-            code: 0x18,
-            src: 4,
-            ..Slot::default()
-        },
-        Slot {
-            imm: 1,
-            ..Slot::default()
-        },
-    ];
+    let func = [Slot { code: 0x18, src: 4, ..Slot::default() }, Slot { imm: 1, ..Slot::default() }];
     assert_eq!(decode(&func, 0).unwrap_err().kernel_text(), None);
 }

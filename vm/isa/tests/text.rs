@@ -3,8 +3,8 @@
 
 use backstop_isa::table::{Fill, rows};
 use backstop_isa::{
-    AsmErrorKind, Disasm, Instr, Name, Slot, Symbol, assemble, assemble_with, decode, decode_all,
-    disassemble, slots_to_bytes,
+    AsmErrorKind, Disasm, Instr, Name, Slot, Symbol, assemble, assemble_with, decode, decode_all, disassemble,
+    slots_to_bytes,
 };
 use proptest::prelude::*;
 
@@ -12,59 +12,20 @@ use proptest::prelude::*;
 const CLANG: &[(&str, [u8; 8])] = &[
     ("r1 = *(s8 *)(r2 + 0)", [0x91, 0x21, 0, 0, 0, 0, 0, 0]),
     ("r1 = *(s32 *)(r2 + 0)", [0x81, 0x21, 0, 0, 0, 0, 0, 0]),
-    (
-        "r1 = *(u64 *)(r2 - 8)",
-        [0x79, 0x21, 0xf8, 0xff, 0, 0, 0, 0],
-    ),
+    ("r1 = *(u64 *)(r2 - 8)", [0x79, 0x21, 0xf8, 0xff, 0, 0, 0, 0]),
     ("*(u8 *)(r1 + 3) = 5", [0x72, 0x01, 3, 0, 5, 0, 0, 0]),
-    (
-        "*(u64 *)(r1 - 3) = -5",
-        [0x7a, 0x01, 0xfd, 0xff, 0xfb, 0xff, 0xff, 0xff],
-    ),
-    (
-        "*(u64 *)(r1 - 3) = r4",
-        [0x7b, 0x41, 0xfd, 0xff, 0, 0, 0, 0],
-    ),
-    (
-        "lock *(u64 *)(r1 + 0) += r2",
-        [0xdb, 0x21, 0, 0, 0, 0, 0, 0],
-    ),
-    (
-        "lock *(u32 *)(r1 + 0) += w2",
-        [0xc3, 0x21, 0, 0, 0, 0, 0, 0],
-    ),
-    (
-        "lock *(u64 *)(r1 + 0) ^= r2",
-        [0xdb, 0x21, 0, 0, 0xa0, 0, 0, 0],
-    ),
-    (
-        "r0 = atomic_fetch_add((u64 *)(r1 + 0), r0)",
-        [0xdb, 0x01, 0, 0, 1, 0, 0, 0],
-    ),
-    (
-        "w0 = atomic_fetch_add((u32 *)(r1 + 0), w0)",
-        [0xc3, 0x01, 0, 0, 1, 0, 0, 0],
-    ),
-    (
-        "r3 = atomic_fetch_xor((u64 *)(r1 - 8), r3)",
-        [0xdb, 0x31, 0xf8, 0xff, 0xa1, 0, 0, 0],
-    ),
-    (
-        "r2 = xchg_64(r1 + 0, r2)",
-        [0xdb, 0x21, 0, 0, 0xe1, 0, 0, 0],
-    ),
-    (
-        "w2 = xchg32_32(r1 + 0, w2)",
-        [0xc3, 0x21, 0, 0, 0xe1, 0, 0, 0],
-    ),
-    (
-        "r0 = cmpxchg_64(r1 + 0, r0, r2)",
-        [0xdb, 0x21, 0, 0, 0xf1, 0, 0, 0],
-    ),
-    (
-        "w0 = cmpxchg32_32(r1 + 0, w0, w2)",
-        [0xc3, 0x21, 0, 0, 0xf1, 0, 0, 0],
-    ),
+    ("*(u64 *)(r1 - 3) = -5", [0x7a, 0x01, 0xfd, 0xff, 0xfb, 0xff, 0xff, 0xff]),
+    ("*(u64 *)(r1 - 3) = r4", [0x7b, 0x41, 0xfd, 0xff, 0, 0, 0, 0]),
+    ("lock *(u64 *)(r1 + 0) += r2", [0xdb, 0x21, 0, 0, 0, 0, 0, 0]),
+    ("lock *(u32 *)(r1 + 0) += w2", [0xc3, 0x21, 0, 0, 0, 0, 0, 0]),
+    ("lock *(u64 *)(r1 + 0) ^= r2", [0xdb, 0x21, 0, 0, 0xa0, 0, 0, 0]),
+    ("r0 = atomic_fetch_add((u64 *)(r1 + 0), r0)", [0xdb, 0x01, 0, 0, 1, 0, 0, 0]),
+    ("w0 = atomic_fetch_add((u32 *)(r1 + 0), w0)", [0xc3, 0x01, 0, 0, 1, 0, 0, 0]),
+    ("r3 = atomic_fetch_xor((u64 *)(r1 - 8), r3)", [0xdb, 0x31, 0xf8, 0xff, 0xa1, 0, 0, 0]),
+    ("r2 = xchg_64(r1 + 0, r2)", [0xdb, 0x21, 0, 0, 0xe1, 0, 0, 0]),
+    ("w2 = xchg32_32(r1 + 0, w2)", [0xc3, 0x21, 0, 0, 0xe1, 0, 0, 0]),
+    ("r0 = cmpxchg_64(r1 + 0, r0, r2)", [0xdb, 0x21, 0, 0, 0xf1, 0, 0, 0]),
+    ("w0 = cmpxchg32_32(r1 + 0, w0, w2)", [0xc3, 0x21, 0, 0, 0xf1, 0, 0, 0]),
     ("r1 = (s8)r2", [0xbf, 0x21, 8, 0, 0, 0, 0, 0]),
     ("r1 = (s32)r2", [0xbf, 0x21, 0x20, 0, 0, 0, 0, 0]),
     ("w1 = (s16)w2", [0xbc, 0x21, 0x10, 0, 0, 0, 0, 0]),
@@ -76,19 +37,13 @@ const CLANG: &[(&str, [u8; 8])] = &[
     ("if w1 s> 5 goto +3", [0x66, 0x01, 3, 0, 5, 0, 0, 0]),
     ("if r1 & 5 goto +3", [0x45, 0x01, 3, 0, 5, 0, 0, 0]),
     ("if r1 & r2 goto -3", [0x4d, 0x21, 0xfd, 0xff, 0, 0, 0, 0]),
-    (
-        "if r1 == -1 goto +3",
-        [0x15, 0x01, 3, 0, 0xff, 0xff, 0xff, 0xff],
-    ),
+    ("if r1 == -1 goto +3", [0x15, 0x01, 3, 0, 0xff, 0xff, 0xff, 0xff]),
     ("goto +5", [0x05, 0, 5, 0, 0, 0, 0, 0]),
     ("gotol +700", [0x06, 0, 0, 0, 0xbc, 2, 0, 0]),
     ("may_goto +3", [0xe5, 0, 3, 0, 0, 0, 0, 0]),
     ("r0 = *(u8 *)skb[r1]", [0x50, 0x10, 0, 0, 0, 0, 0, 0]),
     ("r0 = *(u16 *)skb[5]", [0x28, 0, 0, 0, 5, 0, 0, 0]),
-    (
-        "r1 = addr_space_cast(r2, 1, 0)",
-        [0xbf, 0x21, 1, 0, 0, 0, 1, 0],
-    ),
+    ("r1 = addr_space_cast(r2, 1, 0)", [0xbf, 0x21, 1, 0, 0, 0, 1, 0]),
     ("call 5", [0x85, 0, 0, 0, 5, 0, 0, 0]),
     ("exit", [0x95, 0, 0, 0, 0, 0, 0, 0]),
     ("r3 s/= r2", [0x3f, 0x23, 1, 0, 0, 0, 0, 0]),
@@ -98,14 +53,8 @@ const CLANG: &[(&str, [u8; 8])] = &[
     ("w3 = w4", [0xbc, 0x43, 0, 0, 0, 0, 0, 0]),
     ("r3 ^= 255", [0xa7, 0x03, 0, 0, 0xff, 0, 0, 0]),
     // Beyond clang 19: the encodings that Linux 6.18 takes.
-    (
-        "r1 = load_acquire((u32 *)(r2 + 0))",
-        [0xc3, 0x21, 0, 0, 0, 1, 0, 0],
-    ),
-    (
-        "store_release((u8 *)(r1 - 1), r2)",
-        [0xd3, 0x21, 0xff, 0xff, 0x10, 1, 0, 0],
-    ),
+    ("r1 = load_acquire((u32 *)(r2 + 0))", [0xc3, 0x21, 0, 0, 0, 1, 0, 0]),
+    ("store_release((u8 *)(r1 - 1), r2)", [0xd3, 0x21, 0xff, 0xff, 0x10, 1, 0, 0]),
     ("call +3", [0x85, 0x10, 0, 0, 3, 0, 0, 0]),
     ("call kfunc#7", [0x85, 0x20, 0, 0, 7, 0, 0, 0]),
     ("call kfunc#7@-2", [0x85, 0x20, 0xfe, 0xff, 7, 0, 0, 0]),
@@ -129,18 +78,9 @@ fn other_spellings_mean_the_same() {
         ("r1 = *(u32*)(r2)", "r1 = *(u32 *)(r2 + 0)"),
         ("*(u8 *)(r1 +0) = w2", "*(u8 *)(r1 + 0) = r2"),
         ("lock *(u32 *)(r1 +0) += r2", "lock *(u32 *)(r1 + 0) += w2"),
-        (
-            "r1 = atomic64_xchg((u64 *)(r2 +0), r1)",
-            "r1 = xchg_64(r2 + 0, r1)",
-        ),
-        (
-            "r0 = atomic_cmpxchg((u32 *)(r2 +0), r0, r1)",
-            "w0 = cmpxchg32_32(r2 + 0, w0, w1)",
-        ),
-        (
-            "r1 = atomic_fetch_or((u32 *)(r2 -4), r1)",
-            "w1 = atomic_fetch_or((u32 *)(r2 - 4), w1)",
-        ),
+        ("r1 = atomic64_xchg((u64 *)(r2 +0), r1)", "r1 = xchg_64(r2 + 0, r1)"),
+        ("r0 = atomic_cmpxchg((u32 *)(r2 +0), r0, r1)", "w0 = cmpxchg32_32(r2 + 0, w0, w1)"),
+        ("r1 = atomic_fetch_or((u32 *)(r2 -4), r1)", "w1 = atomic_fetch_or((u32 *)(r2 - 4), w1)"),
         ("goto pc+3", "goto +3"),
         ("if w1 == 0xffffffff goto pc-1", "if w1 == -1 goto -1"),
         ("call bpf_ktime_get_ns#5", "call 5"),
@@ -201,11 +141,7 @@ exit
         Name::Label(16) => Some("sub".to_owned()),
         Name::Helper(12) => Some("bpf_get".to_owned()),
         Name::Kfunc { id: 9, off: 1 } => Some("my_kfunc".to_owned()),
-        Name::Address {
-            imm: 3,
-            next_imm: 16,
-            ..
-        } => Some("flows".to_owned()),
+        Name::Address { imm: 3, next_imm: 16, .. } => Some("flows".to_owned()),
         _ => None,
     };
     let listing = Disasm::new(&names).listing(&slots);
@@ -231,84 +167,30 @@ sub:
 #[test]
 fn errors_point_at_the_place() {
     for (text, message) in [
-        (
-            "r1 = ",
-            "line 1, column 6: expected a value, found the end of the line",
-        ),
-        (
-            "\n  r11 = 5",
-            "line 2, column 3: expected an instruction, or a register r0 to r10, found `r11`",
-        ),
-        (
-            "r1 = r11",
-            "line 1, column 6: expected a value, found `r11`",
-        ),
-        (
-            "r1 += w2",
-            "line 1, column 7: expected a register, r0 to r10, found `w2`",
-        ),
-        (
-            "r1 = 0x100000000",
-            "line 1, column 6: the immediate is 4294967296, must be -2147483648 to 2147483647",
-        ),
-        (
-            "r1 = *(u32 *)(r2 + 40000)",
-            "line 1, column 18: the offset is 40000, must be -32768 to 32767",
-        ),
-        (
-            "goto nowhere",
-            "line 1, column 6: nowhere is not the name of a label",
-        ),
-        (
-            "a:\nb: a: exit",
-            "line 2, column 4: label a is already at line 1",
-        ),
-        (
-            "exit exit",
-            "line 1, column 6: expected the end of the line, found `exit`",
-        ),
+        ("r1 = ", "line 1, column 6: expected a value, found the end of the line"),
+        ("\n  r11 = 5", "line 2, column 3: expected an instruction, or a register r0 to r10, found `r11`"),
+        ("r1 = r11", "line 1, column 6: expected a value, found `r11`"),
+        ("r1 += w2", "line 1, column 7: expected a register, r0 to r10, found `w2`"),
+        ("r1 = 0x100000000", "line 1, column 6: the immediate is 4294967296, must be -2147483648 to 2147483647"),
+        ("r1 = *(u32 *)(r2 + 40000)", "line 1, column 18: the offset is 40000, must be -32768 to 32767"),
+        ("goto nowhere", "line 1, column 6: nowhere is not the name of a label"),
+        ("a:\nb: a: exit", "line 2, column 4: label a is already at line 1"),
+        ("exit exit", "line 1, column 6: expected the end of the line, found `exit`"),
         ("r1 = \u{fc}", "line 1, column 6: unexpected character 'ü'"),
-        (
-            "r1 = 5x",
-            "line 1, column 6: \"5x\" is no number of at most 64 bits",
-        ),
-        (
-            "lock *(u8 *)(r1 + 0) += w2",
-            "line 1, column 7: atomics have 4 or 8 bytes",
-        ),
-        (
-            "w1 = *(u64 *)(r1 + 0)",
-            "line 1, column 1: 8 bytes need a 64-bit register",
-        ),
-        (
-            "w1 = (s32)w2",
-            "line 1, column 7: expected s8 or s16, found `s32`",
-        ),
-        (
-            "r1 = xchg_64(r2 + 0, r3)",
-            "line 1, column 22: the old value goes to the register that holds the operand",
-        ),
-        (
-            "call what",
-            "line 1, column 6: what is not the name of a label, helper or kfunc",
-        ),
-        (
-            "r1 = -r2",
-            "line 1, column 7: expected the destination register again, found `r2`",
-        ),
+        ("r1 = 5x", "line 1, column 6: \"5x\" is no number of at most 64 bits"),
+        ("lock *(u8 *)(r1 + 0) += w2", "line 1, column 7: atomics have 4 or 8 bytes"),
+        ("w1 = *(u64 *)(r1 + 0)", "line 1, column 1: 8 bytes need a 64-bit register"),
+        ("w1 = (s32)w2", "line 1, column 7: expected s8 or s16, found `s32`"),
+        ("r1 = xchg_64(r2 + 0, r3)", "line 1, column 22: the old value goes to the register that holds the operand"),
+        ("call what", "line 1, column 6: what is not the name of a label, helper or kfunc"),
+        ("r1 = -r2", "line 1, column 7: expected the destination register again, found `r2`"),
     ] {
         assert_eq!(assemble(text).unwrap_err().to_string(), message, "{text}");
     }
     let far = format!("goto end\n{}end:", "exit\n".repeat(40_000));
-    let kind = AsmErrorKind::TooFar {
-        name: "end".into(),
-        distance: 40_000,
-    };
+    let kind = AsmErrorKind::TooFar { name: "end".into(), distance: 40_000 };
     assert_eq!(assemble(&far).unwrap_err().kind, kind);
-    assert_eq!(
-        assemble(&far.replacen("goto", "gotol", 1)).unwrap().len(),
-        40_001
-    );
+    assert_eq!(assemble(&far.replacen("goto", "gotol", 1)).unwrap().len(), 40_001);
 }
 
 /// SplitMix64: enough randomness for fields, and the seed alone repeats a run.
@@ -327,11 +209,7 @@ impl Rng {
     fn number(&mut self) -> u64 {
         const EDGES: [i64; 9] = [0, 1, -1, 8, -8, 32767, -32768, 0x7fff_ffff, -0x8000_0000];
         let n = self.next();
-        if n & 1 == 0 {
-            EDGES[(n >> 8) as usize % EDGES.len()] as u64
-        } else {
-            n
-        }
+        if n & 1 == 0 { EDGES[(n >> 8) as usize % EDGES.len()] as u64 } else { n }
     }
 
     fn fill(&mut self) -> Fill {
@@ -351,11 +229,7 @@ fn seeded() -> Rng {
         let digits = text.trim_start_matches("0x");
         u64::from_str_radix(digits, 16).ok()
     });
-    let clock = || {
-        std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(1, |time| time.as_nanos() as u64)
-    };
+    let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64);
     let seed = seed.unwrap_or_else(clock);
     println!("BACKSTOP_SEED={seed:#x}");
     Rng(seed)
@@ -382,11 +256,7 @@ fn named_text_reads_back_as_well() {
         let mut slots = Vec::new();
         while slots.len() < 40 {
             let row = rows().nth(rng.next() as usize % rows().len()).unwrap();
-            let near = Fill {
-                off: rng.next() as i16 % 20,
-                imm: rng.next() as i32 % 20,
-                ..rng.fill()
-            };
+            let near = Fill { off: rng.next() as i16 % 20, imm: rng.next() as i32 % 20, ..rng.fill() };
             slots.extend(row.instance(near));
         }
         // A label before every instruction; targets within one have none and stay numbers.
@@ -399,11 +269,7 @@ fn named_text_reads_back_as_well() {
         let disasm = Disasm::new(&names);
         let line = |(at, instr): &(usize, Instr)| format!("L{at}: {}\n", disasm.instr(*at, instr));
         let text: String = program.iter().map(line).collect();
-        assert_eq!(
-            assemble(&text).unwrap_or_else(|e| panic!("{e}\n{text}")),
-            slots,
-            "{text}"
-        );
+        assert_eq!(assemble(&text).unwrap_or_else(|e| panic!("{e}\n{text}")), slots, "{text}");
     }
 }
 

@@ -55,6 +55,19 @@ pub(crate) fn call_offset(code: Option<&Code>) -> Option<i32> {
     }
 }
 
+/// Offset of a jump or branch, whether it is well formed or not.
+pub(crate) fn jump_offset(code: Option<&Code>) -> Option<i64> {
+    match code? {
+        Code::Insn(Instr::Jump { off, .. }) => Some(i64::from(*off)),
+        Code::Insn(Instr::Branch { off, .. } | Instr::MayGoto { off }) => Some(i64::from(*off)),
+        Code::Bad(_, raw) if raw.code == JA32 => Some(i64::from(raw.imm)),
+        Code::Bad(_, raw) if matches!(raw.code & 7, 5 | 6) && !matches!(raw.code & 0xf0, 0x80 | 0x90) => {
+            Some(i64::from(raw.off))
+        }
+        _ => None,
+    }
+}
+
 /// The slot leaves the function or jumps for good.
 pub(crate) fn ends_function(code: Option<&Code>) -> bool {
     match code {

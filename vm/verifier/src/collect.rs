@@ -61,12 +61,7 @@ pub(crate) struct Collected {
 
 impl Collected {
     pub fn new(slots: usize) -> Collected {
-        Collected {
-            slots: vec![SlotNotes::default(); slots],
-            throws: false,
-            tail_calls: false,
-            held_calls: Vec::new(),
-        }
+        Collected { slots: vec![SlotNotes::default(); slots], throws: false, tail_calls: false, held_calls: Vec::new() }
     }
 
     pub fn slot(&mut self, at: u32) -> Option<&mut SlotNotes> {

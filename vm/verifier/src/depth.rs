@@ -78,14 +78,7 @@ impl Verifier<'_> {
         Ok(deepest)
     }
 
-    fn enter(
-        &self,
-        sub: usize,
-        private: bool,
-        common: &mut [bool],
-        chain: &mut Vec<Link>,
-        depth: &mut u32,
-    ) -> Check {
+    fn enter(&self, sub: usize, private: bool, common: &mut [bool], chain: &mut Vec<Link>, depth: &mut u32) -> Check {
         let info = &self.subs[sub];
         if chain.len() >= MAX_FRAMES {
             return Reason::FramesTooDeepStatic { frames: chain.len() }.fail();

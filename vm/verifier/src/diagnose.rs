@@ -41,8 +41,8 @@ impl Verifier<'_> {
                             continue;
                         }
                     }
-                    let way = if next == at + 1 { "not taken" } else { "taken" };
-                    steps.push(PathStep { slot: at, what: format!("`{instr}` {way}") });
+                    let way = if next == at + 1 { "the branch is not taken" } else { "the branch is taken" };
+                    steps.push(PathStep { slot: at, what: way.to_owned() });
                 }
                 Instr::Exit => depth += 1,
                 Instr::CallLocal { .. } if next != at + 1 && depth == 0 => {
@@ -99,43 +99,43 @@ impl Verifier<'_> {
 /// What an instruction did to a value that is being traced.
 fn made_here(instr: &Instr, tracked: &mut u16) -> Option<String> {
     let bit = |r: Reg| 1u16 << r.index();
-    let text = |word: &str| Some(format!("`{instr}` {word}"));
+    let text = |word: &str| Some(word.to_owned());
     match *instr {
         Instr::Mov { dst, src, .. } if *tracked & bit(dst) != 0 => {
             *tracked &= !bit(dst);
             match src {
                 Operand::Reg(r) => {
                     *tracked |= bit(r);
-                    text("copies it")
+                    text("the value is copied")
                 }
-                Operand::Imm(_) => text("sets it"),
+                Operand::Imm(_) => text("the value is set"),
             }
         }
         Instr::MovSx { dst, src, .. } if *tracked & bit(dst) != 0 => {
             *tracked = (*tracked & !bit(dst)) | bit(src);
-            text("copies it")
+            text("the value is copied")
         }
         Instr::Alu { dst, src, .. } if *tracked & bit(dst) != 0 => {
             if let Operand::Reg(r) = src {
                 *tracked |= bit(r);
             }
-            text("changes it")
+            text("the value is changed")
         }
         Instr::Load { dst, .. } | Instr::LoadAcquire { dst, .. } if *tracked & bit(dst) != 0 => {
             *tracked &= !bit(dst);
-            text("loads it")
+            text("the value is loaded")
         }
         Instr::LoadImm64 { dst, .. } | Instr::LoadPseudo { dst, .. } if *tracked & bit(dst) != 0 => {
             *tracked &= !bit(dst);
-            text("sets it")
+            text("the value is set")
         }
         Instr::CallHelper { .. } | Instr::CallKfunc { .. } => {
             let had = *tracked & 0b11_1111 != 0;
             let result = *tracked & 1 != 0;
             *tracked &= !0b11_1111;
             match (had, result) {
-                (true, true) => text("returns it"),
-                (true, false) => text("leaves r1 to r5 unset"),
+                (true, true) => text("the value is returned"),
+                (true, false) => text("the call leaves r1 to r5 unset"),
                 _ => None,
             }
         }
@@ -211,9 +211,7 @@ impl Reason {
                 "bound the length on both sides: an unsigned type, or `len &= MAX - 1;`"
             }
             Reason::SizeZero { .. } => "make sure that the length is at least 1: `if (!len) return 0;`",
-            Reason::NotReadable { .. } => {
-                "set the register on every path that leads here; calls leave r1 to r5 unset"
-            }
+            Reason::NotReadable { .. } => "set the register on every path that leads here; calls leave r1 to r5 unset",
             Reason::ReadUninit { .. } | Reason::ReadUninitHelper { .. } | Reason::ReadUninitHelperVar { .. } => {
                 "initialise the whole buffer, padding too: `__builtin_memset(&x, 0, sizeof(x));`"
             }
@@ -232,8 +230,12 @@ impl Reason {
             Reason::CallUnderLock { .. } | Reason::GlobalUnderLock { .. } => {
                 "unlock first; under a spin lock only static functions may be called"
             }
-            Reason::ThrowInCallback { .. } => "let the callback return 1 to stop, keep the cookie in its context, and throw after the loop",
-            Reason::GlobalThrows { .. } => "release before the call, or make the function static so that it is followed",
+            Reason::ThrowInCallback { .. } => {
+                "let the callback return 1 to stop, keep the cookie in its context, and throw after the loop"
+            }
+            Reason::GlobalThrows { .. } => {
+                "release before the call, or make the function static so that it is followed"
+            }
             Reason::Unreachable { .. } => "remove the code: nothing jumps or falls there",
             Reason::Poisoned { .. } => "guard the access with bpf_core_field_exists() or its kin",
             Reason::HelperDenied { .. } | Reason::KfuncDenied { .. } => {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use backstop_isa::{Instr, Reg};
-use backstop_model::{Program, ProgType};
+use backstop_model::{ProgType, Program};
 
 use crate::code::{Code, InsnAux, decode_program};
 use crate::collect::Collected;
@@ -204,5 +204,4 @@ impl<'p> Verifier<'p> {
     pub fn sub_of(&self, slot: u32) -> usize {
         self.subs.partition_point(|s| s.start <= slot).saturating_sub(1)
     }
-
 }

@@ -226,9 +226,10 @@ fn objects_equal(map: &mut IdMap, o: &Slot, c: &Slot) -> bool {
 pub(crate) fn maybe_looping(old: &State, cur: &State) -> bool {
     let (o, c) = (old.frame(), cur.frame());
     old.frames.len() == cur.frames.len()
-        && o.regs.iter().zip(&c.regs).all(|(a, b)| {
-            RegState { precise: false, ..*a } == RegState { precise: false, ..*b }
-        })
+        && o.regs
+            .iter()
+            .zip(&c.regs)
+            .all(|(a, b)| RegState { precise: false, ..*a } == RegState { precise: false, ..*b })
 }
 
 /// Some open iterator has gone on between the two states.

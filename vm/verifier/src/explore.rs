@@ -72,9 +72,8 @@ impl Verifier<'_> {
             *frame.reg_mut(r) = self.argument(arg);
         }
         self.walk(frame, self.subs[i].start)?;
-        self.log.line(1, || {
-            format!("Func#{i} ('{}') is safe for any args that match its prototype", self.subs[i].name)
-        });
+        self.log
+            .line(1, || format!("Func#{i} ('{}') is safe for any args that match its prototype", self.subs[i].name));
         Ok(())
     }
 
@@ -89,9 +88,7 @@ impl Verifier<'_> {
                 _ => RegState::pointer(Kind::Ctx),
             },
             ArgClass::Mem(size) => nullable(self, RegState::pointer(Kind::Mem(size))),
-            ArgClass::UntrustedMem => {
-                RegState::pointer(Kind::Mem(0)).flagged(Flags::UNTRUSTED.with(Flags::RDONLY))
-            }
+            ArgClass::UntrustedMem => RegState::pointer(Kind::Mem(0)).flagged(Flags::UNTRUSTED.with(Flags::RDONLY)),
             ArgClass::Arena => RegState { var: Scalar::unknown(), ..RegState::pointer(Kind::Arena) },
             ArgClass::Dynptr => RegState { id: self.new_id(), ..RegState::pointer(Kind::Dynptr) },
         }

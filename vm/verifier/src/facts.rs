@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstop_model::{Program, FieldKind};
+use backstop_model::{FieldKind, Program};
 
 /// A program that was proved safe. Only [`crate::verify`] makes one.
 #[derive(Clone, Debug)]

@@ -171,12 +171,9 @@ impl Verifier<'_> {
             ArgClass::Dynptr if matches!(reg.kind, Kind::Dynptr | Kind::Stack(_)) => {
                 self.use_dynptr(n, r, None).map(|_| ())
             }
-            ArgClass::Dynptr => Reason::ArgType {
-                reg: number,
-                ty: reg.type_name(),
-                expected: "fp, dynptr_ptr".into(),
+            ArgClass::Dynptr => {
+                Reason::ArgType { reg: number, ty: reg.type_name(), expected: "fp, dynptr_ptr".into() }.fail()
             }
-            .fail(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`verify`] follows every path of a program through an abstract state and either makes a [`Verified`], which only it can
 //! make, or says why not in a [`Refusal`]. It decides as Linux 6.18's verifier does, because programs are written against
-//! that one; where it is meant to differ, docs/linux-differences.md says so.
+//! that one; where it is meant to differ, docs/verifier-differences.md says so.
 //!
 //! Four jobs in four places: `transfer` says what an instruction does to the state, `check` what must hold before it,
 //! `reason` (with `refusal` and `render`) why it failed, and `collect` gathers the [`Facts`] that the engines may rely on.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::domain::SignedNumber;
 use crate::env::Verifier;
 use crate::options::Options;
-use crate::state::{ADD_CONST, Byte, Flags, Frame, Kind, MapId, Object, RegState, State};
+use crate::state::{ADD_CONST, Byte, Flags, Frame, FrameRole, Kind, MapId, Object, RegState, State};
 
 /// The log so far. Bounded: what comes beyond the limit is left out at the front, as tools read the end.
 #[derive(Debug)]
@@ -19,7 +19,12 @@ pub(crate) struct Log {
 
 impl Log {
     pub fn new(options: &Options) -> Log {
-        Log { level: options.log_level, text: String::new(), limit: options.limits.log_bytes.max(1024), show_state: true }
+        Log {
+            level: options.log_level,
+            text: String::new(),
+            limit: options.limits.log_bytes.max(1024),
+            show_state: true,
+        }
     }
 
     pub fn on(&self, level: u8) -> bool {
@@ -118,6 +123,11 @@ impl Verifier<'_> {
         for r in &state.held.refs {
             let _ = write!(out, " refs={}", r.id);
         }
+        match frame.role {
+            FrameRole::Callback => out.push_str(" cb"),
+            FrameRole::AsyncCallback => out.push_str(" async_cb"),
+            FrameRole::Plain | FrameRole::ExceptionCallback => {}
+        }
         out
     }
 
@@ -128,6 +138,8 @@ impl Verifier<'_> {
             }
             let _ = write!(out, " fp-{}=", (i + 1) * 8);
             if slot.is_spill() {
+                // Bytes above a narrow spill are shown before it.
+                out.extend(slot.bytes.iter().rev().take_while(|b| **b != Byte::Spill).map(|b| byte_char(*b)));
                 let _ = write!(out, "{}", self.reg_text(slot.spilled(), top));
                 continue;
             }
@@ -144,17 +156,7 @@ impl Verifier<'_> {
                 }
                 continue;
             }
-            for b in slot.bytes.iter().rev() {
-                out.push(match b {
-                    Byte::Invalid => '?',
-                    Byte::Misc => 'm',
-                    Byte::Zero => '0',
-                    Byte::Spill => 'r',
-                    Byte::Dynptr => 'd',
-                    Byte::Iter => 'i',
-                    Byte::IrqFlag => 'f',
-                });
-            }
+            out.extend(slot.bytes.iter().rev().map(|b| byte_char(*b)));
         }
     }
 }
@@ -232,5 +234,18 @@ fn map_of(r: &RegState) -> Option<MapId> {
     match r.kind {
         Kind::MapPtr(m) | Kind::MapValue(m) | Kind::MapKey(m) => Some(m),
         _ => None,
+    }
+}
+
+/// One byte of stack, as the kernel writes it.
+fn byte_char(b: Byte) -> char {
+    match b {
+        Byte::Invalid => '?',
+        Byte::Misc => 'm',
+        Byte::Zero => '0',
+        Byte::Spill => 'r',
+        Byte::Dynptr => 'd',
+        Byte::Iter => 'i',
+        Byte::IrqFlag => 'f',
     }
 }

@@ -11,11 +11,13 @@ pub struct Limits {
     pub program: usize,
     /// Bytes of log kept.
     pub log_bytes: usize,
+    /// Processor numbers that a run may be told that it is on are below this. Linux takes the machine's number.
+    pub cpus: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { insns: 1_000_000, jumps: 8192, program: 1_000_000, log_bytes: 16 << 20 }
+        Limits { insns: 1_000_000, jumps: 8192, program: 1_000_000, log_bytes: 16 << 20, cpus: 8192 }
     }
 }
 
@@ -23,7 +25,7 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Decide as Linux 6.18 does, even where Backstop could prove more. The rules that close holes of the kernel
-    /// (docs/linux-differences.md) hold all the same.
+    /// (docs/verifier-differences.md) hold all the same.
     pub compat_linux: bool,
     /// The rules for programs without privileges: no pointer may leak, nothing uninitialised be read.
     pub unprivileged: bool,

@@ -43,7 +43,8 @@ impl Wanted {
     }
 
     fn only_arguments(&self) -> bool {
-        self.slots.iter().all(|m| *m == 0) && self.regs.iter().enumerate().all(|(n, m)| m & !ARGS == 0 && (n == 0 || *m == 0))
+        self.slots.iter().all(|m| *m == 0)
+            && self.regs.iter().enumerate().all(|(n, m)| m & !ARGS == 0 && (n == 0 || *m == 0))
     }
 
     fn mask(&self) -> u16 {
@@ -443,4 +444,3 @@ fn mark_state(state: &mut State, w: &mut Wanted) -> bool {
 pub(crate) fn forget_precision(state: &mut State) {
     state.for_each_reg(|r| r.is_scalar() && r.precise, |r| r.precise = false);
 }
-

@@ -65,11 +65,10 @@ impl Verifier<'_> {
             let exact = if in_loop { Exactness::RangeWithin } else { Exactness::NotExact };
             return Ok(if self.same(id, exact) { Seen::Hit(in_loop) } else { Seen::Miss });
         }
-        if kept.state.frame().async_entry == self.cur.frame().async_entry {
-            match self.compare_unfinished(id)? {
-                Some(seen) => return Ok(seen),
-                None => {}
-            }
+        if kept.state.frame().async_entry == self.cur.frame().async_entry
+            && let Some(seen) = self.compare_unfinished(id)?
+        {
+            return Ok(seen);
         }
         if !forced && self.jmps - self.prev_jmps < 20 && self.stats.insns_processed - self.prev_processed < 100 {
             *add = false;
@@ -248,8 +247,7 @@ impl Verifier<'_> {
         let Some(kept) = self.kept.get_mut(id) else { return };
         kept.cleaned = true;
         let aux = &self.aux;
-        let calls_back =
-            |site: u32| aux.get(site as usize).is_some_and(|a| a.call == CallClass::SyncCallback);
+        let calls_back = |site: u32| aux.get(site as usize).is_some_and(|a| a.call == CallClass::SyncCallback);
         let live = self.liveness.live_slots(&kept.state, calls_back);
         for (n, live) in live.into_iter().enumerate() {
             let at = kept.state.frame_insn(n) as usize;
@@ -291,7 +289,11 @@ impl Verifier<'_> {
         for n in 0..state.frames.len().min(old.frames.len()) {
             let of = old.frame_at(n);
             let changed = |o: &RegState, c: &RegState| {
-                o.is_scalar() && c.is_scalar() && !o.precise && !c.precise && (o.var != c.var || (o.id == 0) != (c.id == 0))
+                o.is_scalar()
+                    && c.is_scalar()
+                    && !o.precise
+                    && !c.precise
+                    && (o.var != c.var || (o.id == 0) != (c.id == 0))
             };
             let in_regs = of.regs.iter().zip(&state.frame_at(n).regs).any(|(o, c)| changed(o, c));
             let both = |o: &Slot, c: &Slot| o.is_spill() && c.is_spill() && changed(o.spilled(), c.spilled());

@@ -132,7 +132,7 @@ reasons! {
     BackEdge { from: usize, to: usize } ControlFlow "back-edge from insn {from} to {to}";
     InvalidCallDestination {} Structure "call to invalid destination";
     TooManySubprograms {} Structure "too many subprograms";
-    FuncInfoMissing { want: usize, have: usize } Btf "number of funcs in func_info doesn't match number of subprogs ({have}, {want})";
+    FuncInfoMissing {} Btf "number of funcs in func_info doesn't match number of subprogs";
     FuncInfoMismatch {} Btf "func_info BTF section doesn't match subprog layout in BPF program";
     CallbackNotStatic {} Call "callback function not static";
     MissingFuncInfo {} Btf "missing btf func_info";

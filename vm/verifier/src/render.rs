@@ -6,6 +6,7 @@ use backstop_btf::Name;
 use backstop_isa::decode;
 use backstop_model::Program;
 
+use crate::reason::Reason;
 use crate::refusal::Refusal;
 
 /// A line of C source.
@@ -21,12 +22,18 @@ impl Refusal {
     /// The refusal as text, with C source lines where the program's line information has them.
     pub fn render(&self, program: &Program) -> String {
         let reason = self.reason.kernel_text();
-        let title = format!("{} refused: {}", self.place(program), reason.lines().last().unwrap_or_default());
+        let headline = match self.reason {
+            // What follows is the two states.
+            Reason::InfiniteLoop { .. } => reason.lines().next(),
+            _ => reason.lines().last(),
+        }
+        .unwrap_or_default();
+        let title = format!("{} refused: {headline}", self.place(program));
         let mut main = Group::with_title(Level::ERROR.primary_title(title).id(self.category.to_string()));
         if let Some(slot) = self.slot {
             main = main.element(snippet(program, slot, AnnotationKind::Primary, "refused here".into()));
         }
-        for line in reason.lines().rev().skip(1) {
+        for line in reason.lines().filter(|line| *line != headline) {
             main = main.element(Level::NOTE.message(line.to_owned()));
         }
         let mut groups = vec![main];
@@ -53,13 +60,18 @@ impl Refusal {
 }
 
 /// The C line of an instruction, or the instruction itself where there is none.
-fn snippet(program: &Program, slot: u32, kind: AnnotationKind, label: String) -> Snippet<'static, annotate_snippets::Annotation<'static>> {
+fn snippet(
+    program: &Program,
+    slot: u32,
+    kind: AnnotationKind,
+    label: String,
+) -> Snippet<'static, annotate_snippets::Annotation<'static>> {
     let instr = decode(&program.slots, slot as usize).map_or_else(|_| "?".to_owned(), |i| i.to_string());
     match source(program, slot) {
         Some(s) => Snippet::source(s.text)
             .line_start(s.line)
             .path(s.path)
-            .annotation(kind.span(s.span).label(format!("{label} (instruction {slot}: {instr})"))),
+            .annotation(kind.span(s.span).label(format!("{label}: `{instr}` (instruction {slot})"))),
         None => {
             let end = instr.len();
             Snippet::source(instr)
@@ -80,10 +92,5 @@ fn source(program: &Program, slot: u32) -> Option<Source> {
     let indent = text.len() - text.trim_start().len();
     let column = (line.column as usize).saturating_sub(1);
     let from = if column < text.len() && text.is_char_boundary(column) { column } else { indent };
-    Some(Source {
-        path: btf.str(Name(line.file)).to_owned(),
-        line: line.line as usize,
-        span: from..text.len(),
-        text,
-    })
+    Some(Source { path: btf.str(Name(line.file)).to_owned(), line: line.line as usize, span: from..text.len(), text })
 }

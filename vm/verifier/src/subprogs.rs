@@ -4,7 +4,7 @@ use backstop_btf::{Btf, Kind, Linkage, Type, TypeId};
 use backstop_isa::{Instr, Pseudo};
 use backstop_model::{KfuncIdentity, ProgType, license_is_gpl_compatible};
 
-use crate::code::{Code, call_offset, ends_function};
+use crate::code::{Code, call_offset, ends_function, jump_offset};
 use crate::env::Verifier;
 use crate::global::ArgSpec;
 use crate::reason::{Check, Reason};
@@ -148,9 +148,10 @@ impl Verifier<'_> {
         match instr {
             Some(Instr::CallHelper { id: TAIL_CALL }) => self.subs[n].has_tail_call = true,
             Some(Instr::LegacyLoad { .. }) => self.subs[n].has_legacy_load = true,
-            Some(Instr::Jump { off, .. }) => check_jump(at, i64::from(off), start, end)?,
-            Some(Instr::Branch { off, .. } | Instr::MayGoto { off }) => check_jump(at, i64::from(off), start, end)?,
             _ => {}
+        }
+        if let Some(off) = jump_offset(self.code.get(at)) {
+            check_jump(at, off, start, end)?;
         }
         if at + 1 == end && !ends_function(self.code.get(at)) {
             return Reason::LastInsn {}.fail();
@@ -165,7 +166,7 @@ impl Verifier<'_> {
             return self.check_without_btf();
         };
         if info.len() != self.subs.len() {
-            return Reason::FuncInfoMissing { want: self.subs.len(), have: info.len() }.fail();
+            return Reason::FuncInfoMissing {}.fail();
         }
         for (i, (f, sub)) in info.iter().zip(&mut self.subs).enumerate() {
             let Type::Func { linkage, proto, .. } = *btf.ty(f.func) else {

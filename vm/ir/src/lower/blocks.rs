@@ -50,9 +50,7 @@ pub(super) fn discover_functions(program: &Arc<Program>) -> Result<Vec<Span>, Lo
 pub(super) fn named_functions(program: &Program, facts: &Facts) -> BTreeSet<u32> {
     let reached = facts.slots.iter().enumerate().filter(|(_, fact)| fact.reached);
     let targets = reached.filter_map(|(slot, _)| match decode(&program.slots, slot) {
-        Ok(Instr::LoadPseudo { kind: Pseudo::Func, imm, .. }) => {
-            u32::try_from(slot as i64 + 1 + i64::from(imm)).ok()
-        }
+        Ok(Instr::LoadPseudo { kind: Pseudo::Func, imm, .. }) => u32::try_from(slot as i64 + 1 + i64::from(imm)).ok(),
         _ => None,
     });
     targets.collect()

@@ -230,6 +230,12 @@ impl<'a> Lowering<'a> {
         found.map(|i| FuncId(i as u32)).ok_or(LowerError::BadTarget { slot, target })
     }
 
+    /// Whether a function that the proof knows, but that was left out, starts there.
+    fn is_unreached_function(&self, target: i64) -> bool {
+        let known = self.facts.map(|f| f.subprograms.as_slice()).unwrap_or_default();
+        known.iter().any(|s| i64::from(s.start) == target && !s.reached)
+    }
+
     fn callee(&mut self, callee: Callee) -> CalleeId {
         let key = match callee {
             Callee::Helper(n) => (0, n),

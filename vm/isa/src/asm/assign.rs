@@ -10,11 +10,7 @@ impl<'t> Line<'_, 't> {
         let column = self.column();
         self.at += 1;
         if self.eat("=") {
-            return self.assigned(Dst {
-                width,
-                reg: dst,
-                column,
-            });
+            return self.assigned(Dst { width, reg: dst, column });
         }
         let op = match self.peek() {
             Tok::Punct(punct) => AluOp::ALL.into_iter().find(|op| op.symbol() == punct),
@@ -23,23 +19,14 @@ impl<'t> Line<'_, 't> {
         let op = op.ok_or_else(|| self.expected("an assignment"))?;
         self.at += 1;
         let src = self.operand(width)?;
-        Ok(Item::Instr(Instr::Alu {
-            width,
-            op,
-            dst,
-            src,
-        }))
+        Ok(Item::Instr(Instr::Alu { width, op, dst, src }))
     }
 
     fn assigned(&mut self, dst: Dst) -> Parsed<Item<'t>> {
         let Dst { width, reg, .. } = dst;
         if self.peek_register().is_some() {
             let src = Operand::Reg(self.register_of(width)?);
-            return Ok(Item::Instr(Instr::Mov {
-                width,
-                dst: reg,
-                src,
-            }));
+            return Ok(Item::Instr(Instr::Mov { width, dst: reg, src }));
         }
         match self.peek() {
             Tok::Number { .. } => self.number(dst).map(Item::Instr),
@@ -71,9 +58,7 @@ impl<'t> Line<'_, 't> {
     fn wide(&self, dst: Dst) -> Parsed<Reg> {
         match dst.width {
             Width::W64 => Ok(dst.reg),
-            Width::W32 => {
-                Err(self.mismatch(dst.column, "this needs a 64-bit destination register"))
-            }
+            Width::W32 => Err(self.mismatch(dst.column, "this needs a 64-bit destination register")),
         }
     }
 
@@ -83,18 +68,11 @@ impl<'t> Line<'_, 't> {
         let (min, max) = (i128::from(i64::MIN), i128::from(u64::MAX));
         let value = self.ranged("the immediate", min, max)?;
         if self.eat_word("ll") {
-            return Ok(Instr::LoadImm64 {
-                dst: self.wide(dst)?,
-                imm: value as u64,
-            });
+            return Ok(Instr::LoadImm64 { dst: self.wide(dst)?, imm: value as u64 });
         }
         self.at = start;
         let src = Operand::Imm(self.imm(dst.width)?);
-        Ok(Instr::Mov {
-            width: dst.width,
-            dst: dst.reg,
-            src,
-        })
+        Ok(Instr::Mov { width: dst.width, dst: dst.reg, src })
     }
 
     /// `*(u32 *)(r2 + 8)` or `*(u8 *)skb[r1 + 5]`
@@ -118,23 +96,13 @@ impl<'t> Line<'_, 't> {
         }
         self.fits(dst.column, dst.width, size)?;
         let (base, off) = self.bracketed_place()?;
-        Ok(Instr::Load {
-            size,
-            signed,
-            dst: dst.reg,
-            base,
-            off,
-        })
+        Ok(Instr::Load { size, signed, dst: dst.reg, base, off })
     }
 
     /// `[5]`, `[r1]`, `[r1 + 5]`
     fn packet(&mut self, size: Size) -> Parsed<Instr> {
         self.need("[")?;
-        let index = if self.peek_register().is_some() {
-            Some(self.register()?)
-        } else {
-            None
-        };
+        let index = if self.peek_register().is_some() { Some(self.register()?) } else { None };
         let imm = match self.peek() {
             Tok::Punct("]") if index.is_some() => 0,
             _ => self.i32("the packet offset")?,
@@ -159,12 +127,7 @@ impl<'t> Line<'_, 't> {
         self.at += 1;
         self.need(")")?;
         let src = self.register_of(width)?;
-        Ok(Instr::MovSx {
-            width,
-            from,
-            dst: reg,
-            src,
-        })
+        Ok(Instr::MovSx { width, from, dst: reg, src })
     }
 
     /// What begins with a word that is no register: intrinsics, byte orders, addresses.
@@ -175,11 +138,7 @@ impl<'t> Line<'_, 't> {
             self.at += 1;
             let reg = self.wide(dst)?;
             self.same(dst)?;
-            return Ok(Item::Instr(Instr::End {
-                order,
-                size,
-                dst: reg,
-            }));
+            return Ok(Item::Instr(Instr::End { order, size, dst: reg }));
         }
         if call {
             return self.intrinsic(dst, word).map(Item::Instr);
@@ -188,22 +147,13 @@ impl<'t> Line<'_, 't> {
         if bracket {
             return self.indexed(reg, word).map(Item::Instr);
         }
-        let func = |imm| Instr::LoadPseudo {
-            dst: reg,
-            kind: Pseudo::Func,
-            imm,
-            next_imm: 0,
-        };
+        let func = |imm| Instr::LoadPseudo { dst: reg, kind: Pseudo::Func, imm, next_imm: 0 };
         let target = if self.eat_word("func") {
             self.far()?
         } else if self.peek_at(1) != Tok::Word("ll") {
             return Err(self.expected("a value"));
         } else {
-            let fix = Fix {
-                name: word,
-                column: self.column(),
-                label_only: false,
-            };
+            let fix = Fix { name: word, column: self.column(), label_only: false };
             self.at += 1;
             Target::Label(fix)
         };
@@ -213,9 +163,7 @@ impl<'t> Line<'_, 't> {
 
     /// `map[0][8] ll` and its like.
     fn indexed(&mut self, dst: Reg, word: &str) -> Parsed<Instr> {
-        let known = Pseudo::ALL
-            .into_iter()
-            .any(|kind| kind != Pseudo::Func && kind.name() == word);
+        let known = Pseudo::ALL.into_iter().any(|kind| kind != Pseudo::Func && kind.name() == word);
         if !known {
             return Err(self.expected("map, map_fd or btf_id"));
         }
@@ -235,12 +183,7 @@ impl<'t> Line<'_, 't> {
             (_, None) => Pseudo::MapIdx,
             (_, Some(_)) => Pseudo::MapValueIdx,
         };
-        Ok(Instr::LoadPseudo {
-            dst,
-            kind,
-            imm,
-            next_imm: second.unwrap_or(0),
-        })
+        Ok(Instr::LoadPseudo { dst, kind, imm, next_imm: second.unwrap_or(0) })
     }
 
     /// `name(arguments)`; an unknown name is an error at the name.
@@ -255,12 +198,7 @@ impl<'t> Line<'_, 't> {
                 let (size, base, off) = self.typed_argument()?;
                 self.fits(dst.column, dst.width, size)?;
                 self.need(")")?;
-                return Ok(Instr::LoadAcquire {
-                    size,
-                    dst: dst.reg,
-                    base,
-                    off,
-                });
+                return Ok(Instr::LoadAcquire { size, dst: dst.reg, base, off });
             }
             _ => {}
         }
@@ -280,12 +218,7 @@ impl<'t> Line<'_, 't> {
         self.need(",")?;
         let from = self.ranged("the address space", 0, u16::MAX.into())? as u16;
         self.need(")")?;
-        Ok(Instr::AddrSpaceCast {
-            dst: reg,
-            src,
-            to,
-            from,
-        })
+        Ok(Instr::AddrSpaceCast { dst: reg, src, to, from })
     }
 
     /// The arguments of an atomic operation that returns the old value.
@@ -315,14 +248,7 @@ impl<'t> Line<'_, 't> {
             return Err(self.mismatch(operand, what));
         }
         self.need(")")?;
-        Ok(Instr::Atomic {
-            size,
-            op: exchange.op,
-            fetch: true,
-            base,
-            off,
-            src,
-        })
+        Ok(Instr::Atomic { size, op: exchange.op, fetch: true, base, off, src })
     }
 }
 
@@ -344,12 +270,7 @@ struct Exchange {
 
 impl Exchange {
     fn named(word: &str) -> Option<Exchange> {
-        let sized = |op, size| {
-            Some(Exchange {
-                op,
-                size: Some(size),
-            })
-        };
+        let sized = |op, size| Some(Exchange { op, size: Some(size) });
         match word {
             "xchg_64" => return sized(AtomicOp::Xchg, Size::B8),
             "xchg32_32" => return sized(AtomicOp::Xchg, Size::B4),
@@ -358,9 +279,7 @@ impl Exchange {
             _ => {}
         }
         // The kernel's log has `atomic64_` for 8 bytes, and says the exchanges this way as well.
-        let rest = word
-            .strip_prefix("atomic_")
-            .or_else(|| word.strip_prefix("atomic64_"))?;
+        let rest = word.strip_prefix("atomic_").or_else(|| word.strip_prefix("atomic64_"))?;
         let op = AtomicOp::ALL.into_iter().find(|op| match op.symbol() {
             Some(_) => rest.strip_prefix("fetch_") == Some(op.name()),
             None => rest == op.name(),

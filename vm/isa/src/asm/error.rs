@@ -61,9 +61,7 @@ pub enum AsmErrorKind {
         expected: &'static str,
     },
     /// A label out of the field's reach.
-    #[error(
-        "{name} is {distance} slots away, beyond the reach of this instruction; gotol reaches further"
-    )]
+    #[error("{name} is {distance} slots away, beyond the reach of this instruction; gotol reaches further")]
     TooFar {
         /// Label.
         name: String,

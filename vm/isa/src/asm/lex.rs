@@ -36,8 +36,8 @@ pub(super) struct Token<'t> {
 
 /// Longest first where one begins another. Those with a leading `s` are words to the eye and stand in `SIGNED`.
 const PUNCTS: [&str; 28] = [
-    ">>=", "<<=", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "==", "!=", ">=", "<=", ">", "<",
-    "=", "&", "(", ")", "[", "]", "*", "+", "-", ",", ":", "@",
+    ">>=", "<<=", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "==", "!=", ">=", "<=", ">", "<", "=", "&", "(", ")",
+    "[", "]", "*", "+", "-", ",", ":", "@",
 ];
 
 /// Operators that begin with the letter `s`, for signed.
@@ -55,22 +55,11 @@ pub(super) fn tokens(line: &str, number: u32) -> Result<Vec<Token<'_>>, AsmError
         let rest = rest_trimmed;
         let number_sign = rest.starts_with('#') && call_number(&tokens, column, rest);
         if rest.is_empty() || starts_comment(rest) && !number_sign {
-            tokens.push(Token {
-                tok: Tok::End,
-                column,
-            });
+            tokens.push(Token { tok: Tok::End, column });
             return Ok(tokens);
         }
-        let error = |kind| AsmError {
-            line: number,
-            column,
-            kind,
-        };
-        let (tok, len) = if number_sign {
-            (Tok::Punct("#"), 1)
-        } else {
-            token(rest).map_err(error)?
-        };
+        let error = |kind| AsmError { line: number, column, kind };
+        let (tok, len) = if number_sign { (Tok::Punct("#"), 1) } else { token(rest).map_err(error)? };
         tokens.push(Token { tok, column });
         at += len;
     }
@@ -88,8 +77,7 @@ fn call_number(tokens: &[Token<'_>], column: u32, rest: &str) -> bool {
     let Tok::Word(word) = name.tok else {
         return false;
     };
-    let touches =
-        u32::try_from(word.len()).is_ok_and(|len| name.column.saturating_add(len) == column);
+    let touches = u32::try_from(word.len()).is_ok_and(|len| name.column.saturating_add(len) == column);
     let numeric = rest[1..].starts_with(|c: char| c == '-' || c.is_ascii_digit());
     call.tok == Tok::Word("call") && touches && numeric
 }
@@ -109,9 +97,7 @@ fn token(rest: &str) -> Result<(Tok<'_>, usize), AsmErrorKind> {
     }
     match PUNCTS.iter().find(|punct| after.starts_with(*punct)) {
         Some(punct) => Ok((Tok::Punct(punct), punct.len())),
-        None => Err(AsmErrorKind::Character(
-            after.chars().next().unwrap_or('\0'),
-        )),
+        None => Err(AsmErrorKind::Character(after.chars().next().unwrap_or('\0'))),
     }
 }
 
@@ -126,10 +112,7 @@ fn parse_number(word: &str) -> Result<Tok<'_>, AsmErrorKind> {
         None => word.parse(),
     };
     match value {
-        Ok(value) => Ok(Tok::Number {
-            value,
-            hex: hex.is_some(),
-        }),
+        Ok(value) => Ok(Tok::Number { value, hex: hex.is_some() }),
         Err(_) => Err(AsmErrorKind::Number(word.to_owned())),
     }
 }

@@ -31,9 +31,7 @@ pub(super) struct Line<'l, 't> {
 /// Tokens and numbers.
 impl<'t> Line<'_, 't> {
     pub(super) fn peek_at(&self, ahead: usize) -> Tok<'t> {
-        self.tokens
-            .get(self.at + ahead)
-            .map_or(Tok::End, |token| token.tok)
+        self.tokens.get(self.at + ahead).map_or(Tok::End, |token| token.tok)
     }
 
     pub(super) fn peek(&self) -> Tok<'t> {
@@ -41,18 +39,11 @@ impl<'t> Line<'_, 't> {
     }
 
     pub(super) fn column(&self) -> u32 {
-        self.tokens
-            .get(self.at)
-            .or(self.tokens.last())
-            .map_or(1, |token| token.column)
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |token| token.column)
     }
 
     pub(super) fn error_at(&self, column: u32, kind: AsmErrorKind) -> AsmError {
-        AsmError {
-            line: self.number,
-            column,
-            kind,
-        }
+        AsmError { line: self.number, column, kind }
     }
 
     pub(super) fn expected(&self, expected: &'static str) -> AsmError {
@@ -71,11 +62,7 @@ impl<'t> Line<'_, 't> {
     }
 
     pub(super) fn need(&mut self, punct: &'static str) -> Parsed<()> {
-        if self.eat(punct) {
-            Ok(())
-        } else {
-            Err(self.expected(punct))
-        }
+        if self.eat(punct) { Ok(()) } else { Err(self.expected(punct)) }
     }
 
     pub(super) fn eat_word(&mut self, word: &str) -> bool {
@@ -85,11 +72,7 @@ impl<'t> Line<'_, 't> {
     }
 
     pub(super) fn need_word(&mut self, word: &'static str) -> Parsed<()> {
-        if self.eat_word(word) {
-            Ok(())
-        } else {
-            Err(self.expected(word))
-        }
+        if self.eat_word(word) { Ok(()) } else { Err(self.expected(word)) }
     }
 
     /// A number with any signs, and whether it was hexadecimal and had none.
@@ -113,37 +96,20 @@ impl<'t> Line<'_, 't> {
         self.in_range(column, what, value, min, max)
     }
 
-    pub(super) fn in_range(
-        &self,
-        column: u32,
-        what: &'static str,
-        value: i128,
-        min: i128,
-        max: i128,
-    ) -> Parsed<i128> {
+    pub(super) fn in_range(&self, column: u32, what: &'static str, value: i128, min: i128, max: i128) -> Parsed<i128> {
         if (min..=max).contains(&value) {
             Ok(value)
         } else {
-            Err(self.error_at(
-                column,
-                AsmErrorKind::Range {
-                    what,
-                    value,
-                    min,
-                    max,
-                },
-            ))
+            Err(self.error_at(column, AsmErrorKind::Range { what, value, min, max }))
         }
     }
 
     pub(super) fn i16(&mut self, what: &'static str) -> Parsed<i16> {
-        self.ranged(what, i16::MIN.into(), i16::MAX.into())
-            .map(|value| value as i16)
+        self.ranged(what, i16::MIN.into(), i16::MAX.into()).map(|value| value as i16)
     }
 
     pub(super) fn i32(&mut self, what: &'static str) -> Parsed<i32> {
-        self.ranged(what, i32::MIN.into(), i32::MAX.into())
-            .map(|value| value as i32)
+        self.ranged(what, i32::MIN.into(), i32::MAX.into()).map(|value| value as i32)
     }
 
     /// An immediate. Where only 32 bits count, unsigned hexadecimal is a bit pattern; where 64 do, it would be
@@ -277,11 +243,7 @@ impl<'t> Line<'_, 't> {
         match self.peek() {
             Tok::Word(name) => {
                 self.at += 1;
-                Ok(Target::Label(Fix {
-                    name,
-                    column,
-                    label_only: true,
-                }))
+                Ok(Target::Label(Fix { name, column, label_only: true }))
             }
             Tok::Punct("+" | "-") => {
                 let slots = self.ranged(what, min.into(), max.into())?;

@@ -27,21 +27,13 @@ pub(super) enum Item<'t> {
 /// Parses a line.
 pub(super) fn line(text: &str, number: u32) -> Parsed<Statement<'_>> {
     let tokens = tokens(text, number)?;
-    let mut line = Line {
-        tokens: &tokens,
-        at: 0,
-        number,
-    };
+    let mut line = Line { tokens: &tokens, at: 0, number };
     let mut labels = Vec::new();
     while let (Tok::Word(name), Tok::Punct(":")) = (line.peek(), line.peek_at(1)) {
         labels.push((name, line.column()));
         line.at += 2;
     }
-    let item = if line.peek() == Tok::End {
-        None
-    } else {
-        Some(line.item()?)
-    };
+    let item = if line.peek() == Tok::End { None } else { Some(line.item()?) };
     match line.peek() {
         Tok::End => Ok(Statement { labels, item }),
         _ => Err(line.expected("the end of the line")),
@@ -63,14 +55,9 @@ impl<'t> Line<'_, 't> {
         self.at += 1;
         match word {
             "exit" => Ok(Item::Instr(Instr::Exit)),
-            "goto" => Ok(targeted(self.near()?, |off| Instr::Jump {
-                off,
-                long: false,
-            })),
+            "goto" => Ok(targeted(self.near()?, |off| Instr::Jump { off, long: false })),
             "gotol" => Ok(targeted(self.far()?, |off| Instr::Jump { off, long: true })),
-            "may_goto" => Ok(targeted(self.near()?, |off| Instr::MayGoto {
-                off: off as i16,
-            })),
+            "may_goto" => Ok(targeted(self.near()?, |off| Instr::MayGoto { off: off as i16 })),
             "if" => self.branch(),
             "call" => self.call(),
             "lock" => self.locked().map(Item::Instr),
@@ -109,31 +96,20 @@ impl<'t> Line<'_, 't> {
         self.at += 1;
         let src = self.operand(width)?;
         self.need_word("goto")?;
-        let off = |off| Instr::Branch {
-            width,
-            op,
-            dst,
-            src,
-            off: off as i16,
-        };
+        let off = |off| Instr::Branch { width, op, dst, src, off: off as i16 };
         Ok(targeted(self.near()?, off))
     }
 
     fn call(&mut self) -> Parsed<Item<'t>> {
         if let Tok::Number { .. } = self.peek() {
-            return Ok(Item::Instr(Instr::CallHelper {
-                id: self.i32("the helper")?,
-            }));
+            return Ok(Item::Instr(Instr::CallHelper { id: self.i32("the helper")? }));
         }
         if let (Tok::Word(name), Tok::Punct("#")) = (self.peek(), self.peek_at(1)) {
             self.at += 2;
             return self.numbered_call(name).map(Item::Instr);
         }
         let target = match self.far()? {
-            Target::Label(fix) => Target::Label(Fix {
-                label_only: false,
-                ..fix
-            }),
+            Target::Label(fix) => Target::Label(Fix { label_only: false, ..fix }),
             slots @ Target::Slots(_) => slots,
         };
         Ok(targeted(target, |off| Instr::CallLocal { off }))
@@ -142,16 +118,10 @@ impl<'t> Line<'_, 't> {
     /// `helper#5`, `kfunc#7@2`; the kernel's log puts a helper's name before its number.
     fn numbered_call(&mut self, name: &str) -> Parsed<Instr> {
         if name != "kfunc" {
-            return Ok(Instr::CallHelper {
-                id: self.i32("the helper")?,
-            });
+            return Ok(Instr::CallHelper { id: self.i32("the helper")? });
         }
         let id = self.i32("the kfunc")?;
-        let off = if self.eat("@") {
-            self.i16("the BTF's number")?
-        } else {
-            0
-        };
+        let off = if self.eat("@") { self.i16("the BTF's number")? } else { 0 };
         Ok(Instr::CallKfunc { id, off })
     }
 
@@ -162,19 +132,10 @@ impl<'t> Line<'_, 't> {
         let src = if self.peek_register().is_some() {
             Operand::Reg(self.register_for(size)?)
         } else {
-            let width = if size == Size::B8 {
-                Width::W64
-            } else {
-                Width::W32
-            };
+            let width = if size == Size::B8 { Width::W64 } else { Width::W32 };
             self.operand(width)?
         };
-        Ok(Instr::Store {
-            size,
-            base,
-            off,
-            src,
-        })
+        Ok(Instr::Store { size, base, off, src })
     }
 
     /// `*(u64 *)(r1 + 0) += r2`
@@ -184,22 +145,13 @@ impl<'t> Line<'_, 't> {
         let (size, base, off) = self.typed_argument()?;
         self.atomic_size(column, size)?;
         let op = match self.peek() {
-            Tok::Punct(punct) => AtomicOp::ALL
-                .into_iter()
-                .find(|op| op.symbol() == Some(punct)),
+            Tok::Punct(punct) => AtomicOp::ALL.into_iter().find(|op| op.symbol() == Some(punct)),
             _ => None,
         };
         let op = op.ok_or_else(|| self.expected("`+=`, `|=`, `&=` or `^=`"))?;
         self.at += 1;
         let src = self.register_for(size)?;
-        Ok(Instr::Atomic {
-            size,
-            op,
-            fetch: false,
-            base,
-            off,
-            src,
-        })
+        Ok(Instr::Atomic { size, op, fetch: false, base, off, src })
     }
 
     pub(super) fn atomic_size(&self, column: u32, size: Size) -> Parsed<()> {
@@ -216,12 +168,7 @@ impl<'t> Line<'_, 't> {
         self.need(",")?;
         let src = self.register_for(size)?;
         self.need(")")?;
-        Ok(Instr::StoreRelease {
-            size,
-            base,
-            off,
-            src,
-        })
+        Ok(Instr::StoreRelease { size, base, off, src })
     }
 }
 
@@ -229,9 +176,6 @@ impl<'t> Line<'_, 't> {
 pub(super) fn targeted(target: Target<'_>, instr: impl Fn(i32) -> Instr) -> Item<'_> {
     match target {
         Target::Slots(off) => Item::Instr(instr(off)),
-        Target::Label(fix) => Item::Named {
-            instr: instr(0),
-            fix,
-        },
+        Target::Label(fix) => Item::Named { instr: instr(0), fix },
     }
 }

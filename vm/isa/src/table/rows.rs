@@ -20,27 +20,10 @@ use Width::*;
 
 /// A row without operands; the constructors below fill in what their family has.
 const fn bare(code: u8, name: &'static str, group: Group, op: Op) -> Row {
-    Row {
-        code,
-        name,
-        group,
-        op,
-        dst: Zero,
-        src: Zero,
-        off: OffField::Zero,
-        imm: ImmField::Zero,
-        next: NextField::None,
-    }
+    Row { code, name, group, op, dst: Zero, src: Zero, off: OffField::Zero, imm: ImmField::Zero, next: NextField::None }
 }
 
-const fn alu(
-    code: u8,
-    name: &'static str,
-    group: Group,
-    width: Width,
-    op: AluOp,
-    src: SrcKind,
-) -> Row {
+const fn alu(code: u8, name: &'static str, group: Group, width: Width, op: AluOp, src: SrcKind) -> Row {
     let imm = match op {
         Lsh | Rsh | Arsh => ImmField::Shift(width),
         Div | Sdiv | Mod | Smod => ImmField::Divisor,
@@ -51,11 +34,7 @@ const fn alu(
         Sdiv | Smod => OffField::Code(1),
         _ => OffField::Zero,
     };
-    let row = Row {
-        dst: ReadWrite,
-        off,
-        ..bare(code, name, group, Op::Alu { width, op, src })
-    };
+    let row = Row { dst: ReadWrite, off, ..bare(code, name, group, Op::Alu { width, op, src }) };
     with_source(row, src, imm)
 }
 
@@ -68,10 +47,7 @@ const fn with_source(row: Row, src: SrcKind, imm: ImmField) -> Row {
 }
 
 const fn neg(code: u8, name: &'static str, group: Group, width: Width) -> Row {
-    Row {
-        dst: ReadWrite,
-        ..bare(code, name, group, Op::Neg { width })
-    }
+    Row { dst: ReadWrite, ..bare(code, name, group, Op::Neg { width }) }
 }
 
 const fn mov(code: u8, name: &'static str, group: Group, width: Width, src: SrcKind) -> Row {
@@ -79,11 +55,7 @@ const fn mov(code: u8, name: &'static str, group: Group, width: Width, src: SrcK
         Imm => OffField::Zero,
         Reg => OffField::Code(0),
     };
-    let row = Row {
-        dst: Write,
-        off,
-        ..bare(code, name, group, Op::Mov { width, src })
-    };
+    let row = Row { dst: Write, off, ..bare(code, name, group, Op::Mov { width, src }) };
     with_source(row, src, ImmField::Value)
 }
 
@@ -102,43 +74,21 @@ const fn addr_space_cast() -> Row {
         src: Read,
         off: OffField::Code(1),
         imm: ImmField::AddrSpaces,
-        ..bare(
-            0xbf,
-            "addr_space_cast",
-            Group::AddrSpaceCast,
-            Op::AddrSpaceCast,
-        )
+        ..bare(0xbf, "addr_space_cast", Group::AddrSpaceCast, Op::AddrSpaceCast)
     }
 }
 
 const fn end(code: u8, name: &'static str, group: Group, order: ByteOrder, size: Size) -> Row {
-    Row {
-        dst: ReadWrite,
-        imm: ImmField::Code(size.bits() as i32),
-        ..bare(code, name, group, Op::End { order, size })
-    }
+    Row { dst: ReadWrite, imm: ImmField::Code(size.bits() as i32), ..bare(code, name, group, Op::End { order, size }) }
 }
 
 const fn jump(code: u8, name: &'static str, long: bool) -> Row {
     let row = bare(code, name, Base32, Op::Jump { long });
-    if long {
-        Row {
-            imm: ImmField::Jump,
-            ..row
-        }
-    } else {
-        Row {
-            off: OffField::Jump,
-            ..row
-        }
-    }
+    if long { Row { imm: ImmField::Jump, ..row } } else { Row { off: OffField::Jump, ..row } }
 }
 
 const fn may_goto() -> Row {
-    Row {
-        off: OffField::Jump,
-        ..bare(0xe5, "may_goto", Group::MayGoto, Op::MayGoto)
-    }
+    Row { off: OffField::Jump, ..bare(0xe5, "may_goto", Group::MayGoto, Op::MayGoto) }
 }
 
 const fn call(name: &'static str, op: Op, sub: u8, imm: ImmField) -> Row {
@@ -146,61 +96,28 @@ const fn call(name: &'static str, op: Op, sub: u8, imm: ImmField) -> Row {
         Op::CallKfunc => OffField::KfuncBtf,
         _ => OffField::Zero,
     };
-    Row {
-        src: RegField::Code(sub),
-        off,
-        imm,
-        ..bare(0x85, name, Base32, op)
-    }
+    Row { src: RegField::Code(sub), off, imm, ..bare(0x85, name, Base32, op) }
 }
 
 const fn exit() -> Row {
     bare(0x95, "exit", Base32, Op::Exit)
 }
 
-const fn branch(
-    code: u8,
-    name: &'static str,
-    group: Group,
-    width: Width,
-    op: CmpOp,
-    src: SrcKind,
-) -> Row {
-    let row = Row {
-        dst: Read,
-        off: OffField::Jump,
-        ..bare(code, name, group, Op::Branch { width, op, src })
-    };
+const fn branch(code: u8, name: &'static str, group: Group, width: Width, op: CmpOp, src: SrcKind) -> Row {
+    let row = Row { dst: Read, off: OffField::Jump, ..bare(code, name, group, Op::Branch { width, op, src }) };
     with_source(row, src, ImmField::Value)
 }
 
 const fn load(code: u8, name: &'static str, group: Group, size: Size, signed: bool) -> Row {
-    Row {
-        dst: Write,
-        src: Read,
-        off: OffField::Memory,
-        ..bare(code, name, group, Op::Load { size, signed })
-    }
+    Row { dst: Write, src: Read, off: OffField::Memory, ..bare(code, name, group, Op::Load { size, signed }) }
 }
 
 const fn store(code: u8, name: &'static str, group: Group, size: Size, src: SrcKind) -> Row {
-    let row = Row {
-        dst: Read,
-        off: OffField::Memory,
-        ..bare(code, name, group, Op::Store { size, src })
-    };
+    let row = Row { dst: Read, off: OffField::Memory, ..bare(code, name, group, Op::Store { size, src }) };
     with_source(row, src, ImmField::Value)
 }
 
-const fn atomic(
-    code: u8,
-    sub: i32,
-    name: &'static str,
-    group: Group,
-    size: Size,
-    op: AtomicOp,
-    fetch: bool,
-) -> Row {
+const fn atomic(code: u8, sub: i32, name: &'static str, group: Group, size: Size, op: AtomicOp, fetch: bool) -> Row {
     let src = match op {
         // Compare-and-exchange returns the old value in r0 and leaves its operand alone.
         AtomicOp::Cmpxchg => Read,
@@ -251,22 +168,12 @@ const fn load_pseudo(sub: u8, name: &'static str, kind: Pseudo, next: NextField)
         Func => ImmField::Jump,
         MapFd | MapValueFd | BtfId | MapIdx | MapValueIdx => ImmField::Value,
     };
-    Row {
-        dst: Write,
-        src: RegField::Code(sub),
-        imm,
-        next,
-        ..bare(0x18, name, Base64, Op::LoadPseudo { kind })
-    }
+    Row { dst: Write, src: RegField::Code(sub), imm, next, ..bare(0x18, name, Base64, Op::LoadPseudo { kind }) }
 }
 
 const fn packet(code: u8, name: &'static str, size: Size, indexed: bool) -> Row {
     let src = if indexed { Read } else { Zero };
-    Row {
-        src,
-        imm: ImmField::Value,
-        ..bare(code, name, Packet, Op::LegacyLoad { size, indexed })
-    }
+    Row { src, imm: ImmField::Value, ..bare(code, name, Packet, Op::LegacyLoad { size, indexed }) }
 }
 
 #[rustfmt::skip]

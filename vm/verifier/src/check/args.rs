@@ -124,10 +124,9 @@ fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
         ArgKind::MapValueOrNull => (MEMORY, true, false),
         ArgKind::Mem | ArgKind::FixedMem(_) => (MEMORY, false, true),
         ArgKind::MemOrNull => (MEMORY, true, true),
-        ArgKind::UninitMem
-        | ArgKind::UninitFixedMem(_)
-        | ArgKind::UninitFixedMemAligned(_)
-        | ArgKind::UninitLong => (MEMORY, false, false),
+        ArgKind::UninitMem | ArgKind::UninitFixedMem(_) | ArgKind::UninitFixedMemAligned(_) | ArgKind::UninitLong => {
+            (MEMORY, false, false)
+        }
         ArgKind::UninitMemOrNull => (MEMORY, true, false),
         ArgKind::Size | ArgKind::SizeOrZero | ArgKind::ConstAllocSize => (&[Accept::Scalar], false, false),
         ArgKind::ConstMap => (&[Accept::MapPtr], false, false),
@@ -312,7 +311,10 @@ impl Verifier<'_> {
                 self.check_arg_alignment(reg, 8)
             }
             ArgKind::Size | ArgKind::SizeOrZero => {
-                let write = matches!(n.checked_sub(1).and_then(|i| proto.args.get(i)), Some(ArgKind::UninitMem | ArgKind::UninitMemOrNull));
+                let write = matches!(
+                    n.checked_sub(1).and_then(|i| proto.args.get(i)),
+                    Some(ArgKind::UninitMem | ArgKind::UninitMemOrNull)
+                );
                 self.check_size(r, write, arg == ArgKind::SizeOrZero, meta)
             }
             ArgKind::ConstAllocSize => {

@@ -143,9 +143,8 @@ impl Verifier<'_> {
             return false;
         }
         for frame in 0..self.cur.frames.len() {
-            let hit = |s: &Slot| {
-                matches!(s.object, Some(Object::Dynptr { first: true, .. })) && s.reference() == ref_id
-            };
+            let hit =
+                |s: &Slot| matches!(s.object, Some(Object::Dynptr { first: true, .. })) && s.reference() == ref_id;
             for slot in 0..self.cur.frame_at(frame).stack.len() {
                 if self.cur.frame_at(frame).slot(slot).is_some_and(hit) {
                     self.forget_dynptr(frame, slot);

@@ -295,19 +295,16 @@ impl Verifier<'_> {
             return Reason::CannotWriteInto { reg: n, ty: reg.type_name() }.fail();
         }
         self.check_offset_free(reg, a.base, true)?;
-        // struct bpf_sock as programs see it: bound_dev_if to rx_queue_mapping; sock_common ends after state, and has
-        // neither bound_dev_if, mark nor priority.
+        // struct bpf_sock as programs see it; a common socket has no type, protocol, mark and priority.
         const SOCK: i64 = 80;
         const TCP: i64 = 116;
         let size = i64::from(a.size.bytes());
         let limit = if reg.kind == Kind::TcpSock { TCP } else { SOCK };
         let inside = at >= 0 && at + size <= limit && at % size == 0 && size <= 4;
-        let common = reg.kind != Kind::SockCommon || (4..8).contains(&at) || (8..16).contains(&at) || (24..76).contains(&at);
+        let common = reg.kind != Kind::SockCommon || !(8..24).contains(&at);
         if !inside || !common {
-            return Reason::BtfAccess {
-                text: format!("R{n} invalid {} access off={at} size={size}", reg.type_name()),
-            }
-            .fail();
+            return Reason::BtfAccess { text: format!("R{n} invalid {} access off={at} size={size}", reg.type_name()) }
+                .fail();
         }
         self.load_unknown(a);
         Ok(())

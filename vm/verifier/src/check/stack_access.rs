@@ -52,13 +52,7 @@ impl Verifier<'_> {
         if !inside {
             return match reg.var.is_const() {
                 Some(_) => Reason::StackOutside { dir, reg: n, off: low, size },
-                None => Reason::StackOutsideVar {
-                    dir,
-                    reg: n,
-                    var_off: reg.var.tnum.to_string(),
-                    off: total,
-                    size,
-                },
+                None => Reason::StackOutsideVar { dir, reg: n, var_off: reg.var.tnum.to_string(), off: total, size },
             }
             .fail();
         }
@@ -287,7 +281,8 @@ impl Verifier<'_> {
     fn write_variable(&mut self, a: &Access, frame: usize, reg: &RegState, total: i32) -> Check {
         let at = self.insn as usize;
         if !self.capable() {
-            return Reason::VarStackUnprivileged { reg: a.base.index() as u8, var_off: reg.var.tnum.to_string() }.fail();
+            return Reason::VarStackUnprivileged { reg: a.base.index() as u8, var_off: reg.var.tnum.to_string() }
+                .fail();
         }
         let low = reg.var.smin as i32 + total;
         let high = reg.var.smax as i32 + total + a.size.bytes() as i32;

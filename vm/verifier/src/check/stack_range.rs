@@ -69,12 +69,9 @@ impl Verifier<'_> {
             if !self.use_byte(frame, at as i32, write) {
                 return match reg.var.is_const() {
                     Some(_) => Reason::ReadUninitHelper { reg: n, off: low, at: at - low, size },
-                    None => Reason::ReadUninitHelperVar {
-                        reg: n,
-                        var_off: reg.var.tnum.to_string(),
-                        at: at - low,
-                        size,
-                    },
+                    None => {
+                        Reason::ReadUninitHelperVar { reg: n, var_off: reg.var.tnum.to_string(), at: at - low, size }
+                    }
                 }
                 .fail();
             }

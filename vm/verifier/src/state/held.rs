@@ -88,8 +88,7 @@ impl Held {
             return Err(innermost);
         };
         self.refs.remove(i);
-        self.irq_id =
-            self.refs.iter().rev().find(|r| r.kind == RefKind::Irq).map_or(0, |r| r.id);
+        self.irq_id = self.refs.iter().rev().find(|r| r.kind == RefKind::Irq).map_or(0, |r| r.id);
         Ok(())
     }
 

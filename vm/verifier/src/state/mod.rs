@@ -14,10 +14,10 @@ use backstop_isa::Reg;
 
 pub(crate) use held::{Held, RefKind};
 pub(crate) use history::{Access, HistEntry, Linked, LinkedSet};
-pub(crate) use reg::{ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState};
-pub(crate) use stack::{
-    Byte, DynptrKind, IterKind, IterState, MAX_STACK, Object, Slot, Slots, byte_in_slot, spi,
+pub(crate) use reg::{
+    ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState,
 };
+pub(crate) use stack::{Byte, DynptrKind, IterKind, IterState, MAX_STACK, Object, Slot, Slots, byte_in_slot, spi};
 
 /// Deepest chain of calls.
 pub(crate) const MAX_FRAMES: usize = 8;
@@ -221,7 +221,8 @@ impl State {
             }
             if in_stack {
                 for s in Arc::make_mut(&mut frame.stack) {
-                    if s.is_spill() && wanted(s.spilled())
+                    if s.is_spill()
+                        && wanted(s.spilled())
                         && let Some(r) = s.spilled_mut()
                     {
                         change(r);

@@ -197,10 +197,10 @@ impl RegState {
             return false;
         }
         match self.kind {
-            Kind::Socket | Kind::TcpSock | Kind::MapValue(_) | Kind::MapKey(_) | Kind::SockCommon | Kind::MapPtr(_) => true,
-            Kind::Btf(_) => {
-                self.flags.any(Flags::TRUSTED.with(Flags::ALLOC).with(Flags::RCU)) || self.ref_id != 0
+            Kind::Socket | Kind::TcpSock | Kind::MapValue(_) | Kind::MapKey(_) | Kind::SockCommon | Kind::MapPtr(_) => {
+                true
             }
+            Kind::Btf(_) => self.flags.any(Flags::TRUSTED.with(Flags::ALLOC).with(Flags::RCU)) || self.ref_id != 0,
             Kind::Mem(_) => !self.flags.has(Flags::UNTRUSTED),
             _ => false,
         }

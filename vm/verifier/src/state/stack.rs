@@ -41,9 +41,17 @@ pub(crate) enum IterState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Object {
     /// `first` marks the slot of the lowest address, which holds the reference.
-    Iter { kind: IterKind, state: IterState, depth: u32, first: bool },
+    Iter {
+        kind: IterKind,
+        state: IterState,
+        depth: u32,
+        first: bool,
+    },
     IrqFlag,
-    Dynptr { kind: DynptrKind, first: bool },
+    Dynptr {
+        kind: DynptrKind,
+        first: bool,
+    },
 }
 
 /// Open-coded iterators that Backstop knows.

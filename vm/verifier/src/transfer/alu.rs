@@ -224,7 +224,11 @@ impl Verifier<'_> {
                 self.share_id(src);
             }
             let value = *self.reg(src);
-            RegState { var: domain::movsx(width, from, &value.var, self.precision), id: if unchanged { value.id } else { 0 }, ..value }
+            RegState {
+                var: domain::movsx(width, from, &value.var, self.precision),
+                id: if unchanged { value.id } else { 0 },
+                ..value
+            }
         } else {
             match width {
                 Width::W64 => RegState::UNKNOWN,
@@ -247,11 +251,7 @@ impl Verifier<'_> {
         }
         self.readable(src)?;
         self.writable(dst)?;
-        let out = if to == 0 {
-            RegState { kind: Kind::Arena, ..RegState::UNKNOWN }
-        } else {
-            RegState::UNKNOWN
-        };
+        let out = if to == 0 { RegState { kind: Kind::Arena, ..RegState::UNKNOWN } } else { RegState::UNKNOWN };
         self.cur.set(dst, out);
         Ok(Step::Next)
     }

@@ -7,7 +7,8 @@ use crate::env::Verifier;
 use crate::explore::Step;
 use crate::reason::{Check, Reason};
 use crate::state::{
-    ADD_CONST, ADD_CONST32, AT_PKT_END, Access, BEYOND_PKT_END, Flags, Kind, Linked, LinkedSet, RefKind, RegState, State,
+    ADD_CONST, ADD_CONST32, AT_PKT_END, Access, BEYOND_PKT_END, Flags, Kind, Linked, LinkedSet, RefKind, RegState,
+    State,
 };
 use crate::world::FieldClass;
 
@@ -306,9 +307,9 @@ impl Verifier<'_> {
     pub fn may_hold_lock(&self, r: &RegState) -> bool {
         match r.kind {
             Kind::MapValue(map) => self.world.map(map).has_lock(),
-            Kind::Btf(b) if r.flags.has(Flags::ALLOC) => self.object_fields(b).iter().any(|f| {
-                matches!(f.class, FieldClass::SpinLock | FieldClass::ResSpinLock)
-            }),
+            Kind::Btf(b) if r.flags.has(Flags::ALLOC) => {
+                self.object_fields(b).iter().any(|f| matches!(f.class, FieldClass::SpinLock | FieldClass::ResSpinLock))
+            }
             _ => false,
         }
     }

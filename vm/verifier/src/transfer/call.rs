@@ -132,10 +132,8 @@ impl Verifier<'_> {
             return Reason::InLock { what }.fail();
         }
         if throws || self.cur.frames.len() == 1 {
-            let lines: Vec<String> = held
-                .leaked()
-                .map(|r| format!("Unreleased reference id={} alloc_insn={}", r.id, r.insn))
-                .collect();
+            let lines: Vec<String> =
+                held.leaked().map(|r| format!("Unreleased reference id={} alloc_insn={}", r.id, r.insn)).collect();
             if !lines.is_empty() {
                 let lines = lines.join("\n");
                 return if throws { Reason::LeakThrow { lines } } else { Reason::Leak { lines, what } }.fail();
@@ -234,11 +232,8 @@ impl Verifier<'_> {
 fn check_range(reg: &RegState, range: RetRange, word: bool, at: &'static str, name: &'static str) -> Check {
     let (min, max) = (i64::from(range.0), i64::from(range.1));
     let v = &reg.var;
-    let inside = if word {
-        i64::from(v.s32_min) >= min && i64::from(v.s32_max) <= max
-    } else {
-        v.smin >= min && v.smax <= max
-    };
+    let inside =
+        if word { i64::from(v.s32_min) >= min && i64::from(v.s32_max) <= max } else { v.smin >= min && v.smax <= max };
     if inside {
         return Ok(());
     }

@@ -1,7 +1,9 @@
 //! Calls of helpers (Linux: `check_helper_call`).
 
 use backstop_isa::{Reg, Size};
-use backstop_model::{CallbackUse, HelperProto, MAP_F_RDONLY_PROG, MapKind, RetKind, helpers, license_is_gpl_compatible};
+use backstop_model::{
+    CallbackUse, HelperProto, MAP_F_RDONLY_PROG, MapKind, RetKind, helpers, license_is_gpl_compatible,
+};
 
 use crate::check::{Access, CallMeta, Value};
 use crate::domain::Scalar;
@@ -126,15 +128,8 @@ impl Verifier<'_> {
     fn fill_stack(&mut self, meta: &CallMeta) -> Check {
         let Some((base, size)) = meta.filled else { return Ok(()) };
         for i in 0..size {
-            let touch = Access {
-                base,
-                off: 0,
-                size: Size::B1,
-                write: true,
-                value: Value::None,
-                signed: false,
-                strict: false,
-            };
+            let touch =
+                Access { base, off: 0, size: Size::B1, write: true, value: Value::None, signed: false, strict: false };
             self.access_at(&touch, i as i32)?;
         }
         Ok(())
@@ -302,11 +297,7 @@ impl Verifier<'_> {
     fn refined_result(&self, proto: &HelperProto, meta: &CallMeta) -> Scalar {
         let bounded = matches!(
             proto.name,
-            "get_stack"
-                | "get_task_stack"
-                | "probe_read_str"
-                | "probe_read_kernel_str"
-                | "probe_read_user_str"
+            "get_stack" | "get_task_stack" | "probe_read_str" | "probe_read_kernel_str" | "probe_read_user_str"
         );
         let mut s = Scalar::unknown();
         match meta.size_max {
@@ -319,7 +310,7 @@ impl Verifier<'_> {
                 s.sync();
             }
             _ if proto.name == "get_smp_processor_id" => {
-                let max = CPUS - 1;
+                let max = self.options.limits.cpus.clamp(1, i32::MAX as u32) - 1;
                 s.umax = u64::from(max);
                 s.u32_max = max;
                 s.smax = i64::from(max);
@@ -342,17 +333,63 @@ impl Verifier<'_> {
             return Reason::FmtString { text: "data_len must be a multiple of 8".into() }.fail();
         }
         let fmt = self.check_const_str(Reg::R3, &r3)?;
-        let wanted = fmt.iter().zip(fmt.iter().skip(1)).filter(|(a, b)| **a == b'%' && **b != b'%').count() as u64;
-        if wanted * 8 > r5.var.umax {
+        // Each conversion takes eight bytes of the data.
+        if conversions(&fmt).is_none_or(|n| n * 8 > r5.var.umax) {
             return Reason::FmtString { text: "Invalid format string".into() }.fail();
         }
         Ok(())
     }
 }
 
-/// Processors that a run may be told that it is on: ids are below this.
-const CPUS: u32 = 8192;
-
 fn bpf_name(proto: &HelperProto) -> String {
     format!("bpf_{}", proto.name)
+}
+
+/// How many values a format takes, if every conversion in it is one that helpers know (Linux: `bpf_bprintf_prepare`).
+fn conversions(fmt: &[u8]) -> Option<u64> {
+    const MOST: u64 = 12;
+    let mut count = 0;
+    let mut rest = fmt;
+    while let Some((&c, after)) = rest.split_first() {
+        if !(c.is_ascii_graphic() || c.is_ascii_whitespace()) {
+            return None;
+        }
+        rest = after;
+        if c != b'%' {
+            continue;
+        }
+        if let Some(after) = rest.strip_prefix(b"%") {
+            rest = after;
+            continue;
+        }
+        count += 1;
+        if count > MOST {
+            return None;
+        }
+        rest = conversion(rest)?;
+    }
+    Some(count)
+}
+
+/// What follows one conversion, after its percent sign.
+fn conversion(fmt: &[u8]) -> Option<&[u8]> {
+    let flags = fmt.iter().take_while(|c| b"0 +-#".contains(c)).count();
+    let fmt = fmt.get(flags..)?;
+    let digits = fmt.iter().take_while(|c| c.is_ascii_digit()).count();
+    let fmt = fmt.get(digits..)?;
+    for known in [&b"pks"[..], b"pus", b"pi4", b"pI4", b"pi6", b"pI6", b"pK", b"px", b"ps", b"pS", b"pB"] {
+        if let Some(rest) = fmt.strip_prefix(known) {
+            return Some(rest);
+        }
+    }
+    if let Some(rest) = fmt.strip_prefix(b"p") {
+        let ends = rest.first().is_none_or(|c| c.is_ascii_whitespace() || c.is_ascii_punctuation());
+        return ends.then_some(rest);
+    }
+    if let Some(rest) = fmt.strip_prefix(b"c").or_else(|| fmt.strip_prefix(b"s")) {
+        return Some(rest);
+    }
+    let fmt = fmt.strip_prefix(b"ll").or_else(|| fmt.strip_prefix(b"l")).unwrap_or(fmt);
+    let (kind, rest) = fmt.split_first()?;
+    b"diuxX".contains(kind).then_some(rest)
 }

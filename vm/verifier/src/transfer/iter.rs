@@ -8,9 +8,7 @@ use backstop_model::Kfunc;
 use crate::check::{Access, Value};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
-use crate::state::{
-    Byte, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi,
-};
+use crate::state::{Byte, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi};
 use crate::transfer::kfunc::KfuncMeta;
 
 impl Verifier<'_> {
@@ -105,15 +103,8 @@ impl Verifier<'_> {
 
     /// The object's memory must be there and writable.
     fn touch(&mut self, base: Reg, off: i32) -> Check {
-        let access = Access {
-            base,
-            off: 0,
-            size: Size::B8,
-            write: true,
-            value: Value::None,
-            signed: false,
-            strict: false,
-        };
+        let access =
+            Access { base, off: 0, size: Size::B8, write: true, value: Value::None, signed: false, strict: false };
         self.access_at(&access, off).map(|_| ())
     }
 
@@ -163,11 +154,8 @@ impl Verifier<'_> {
             let (id, at) = (self.new_id(), self.insn);
             self.cur.held_mut().irq_save(id, at);
             let owner = RegState { ref_id: id, ..RegState::pointer(Kind::Stack(frame as u8)) };
-            *self.cur.frame_at_mut(frame).slot_mut(slot) = Slot {
-                bytes: [Byte::IrqFlag; 8],
-                reg: Some(Arc::new(owner)),
-                object: Some(Object::IrqFlag),
-            };
+            *self.cur.frame_at_mut(frame).slot_mut(slot) =
+                Slot { bytes: [Byte::IrqFlag; 8], reg: Some(Arc::new(owner)), object: Some(Object::IrqFlag) };
             self.liveness.now.write(frame, slot);
             return Ok(());
         }

@@ -172,9 +172,10 @@ impl Verifier<'_> {
 
     /// Whether the call at a slot may end the program by a throw.
     pub fn may_throw_at(&self, index: i32) -> bool {
-        usize::try_from(index).ok().and_then(|i| self.program.kfuncs.get(i)).is_some_and(|k| {
-            k.flags.throws || builtin(k.identity) == Some(BuiltinKfunc::Throw)
-        })
+        usize::try_from(index)
+            .ok()
+            .and_then(|i| self.program.kfuncs.get(i))
+            .is_some_and(|k| k.flags.throws || builtin(k.identity) == Some(BuiltinKfunc::Throw))
     }
 
     /// A register that holds an initialised number.

@@ -269,10 +269,12 @@ impl Verifier<'_> {
         if reg.maybe_null() {
             return Reason::KfuncNullArg { arg: p.n }.fail();
         }
-        let trusted = reg.ref_id != 0 || reg.flags.has(Flags::TRUSTED) || (kfunc.flags.rcu && reg.flags.has(Flags::RCU));
+        let trusted =
+            reg.ref_id != 0 || reg.flags.has(Flags::TRUSTED) || (kfunc.flags.rcu && reg.flags.has(Flags::RCU));
         let untrusted = reg.flags.any(Flags::UNTRUSTED);
         if (kfunc.flags.trusted_args || kfunc.flags.release || untrusted) && !trusted {
-            return if kfunc.flags.rcu { Reason::KfuncRcu { reg: n } } else { Reason::KfuncReferenced { reg: n } }.fail();
+            return if kfunc.flags.rcu { Reason::KfuncRcu { reg: n } } else { Reason::KfuncReferenced { reg: n } }
+                .fail();
         }
         let Some(have_btf) = self.world.btf(b) else { return Ok(()) };
         let have = have_btf.name(TypeId(b.id)).to_owned();

@@ -40,11 +40,7 @@ impl Verifier<'_> {
 
     /// One instruction meets one kind of memory: native code for it is made once (Linux: `save_aux_ptr_type`).
     fn note_region(&mut self, base: &RegState, region: Region) -> Check {
-        if self.collected.region(self.insn, base, region) {
-            Ok(())
-        } else {
-            Reason::DifferentPointers {}.fail()
-        }
+        if self.collected.region(self.insn, base, region) { Ok(()) } else { Reason::DifferentPointers {}.fail() }
     }
 
     /// What atomic operations may not touch.
@@ -61,15 +57,7 @@ impl Verifier<'_> {
         )
     }
 
-    pub fn atomic(
-        &mut self,
-        size: Size,
-        op: AtomicOp,
-        fetch: bool,
-        base: Reg,
-        off: i16,
-        src: Reg,
-    ) -> Check<Step> {
+    pub fn atomic(&mut self, size: Size, op: AtomicOp, fetch: bool, base: Reg, off: i16, src: Reg) -> Check<Step> {
         self.readable(src)?;
         self.readable(base)?;
         if op == AtomicOp::Cmpxchg {
@@ -107,11 +95,12 @@ impl Verifier<'_> {
         self.readable(base)?;
         self.writable(dst)?;
         let reg = *self.reg(base);
-        if !self.atomic_target(base) {
-            return Reason::AtomicLoadFrom { reg: base.index() as u8, ty: reg.type_name() }.fail();
-        }
+        let allowed = self.atomic_target(base);
         let access = Access { base, off, size, write: false, value: Value::Reg(dst), signed: false, strict: true };
         let region = self.access(&access)?;
+        if !allowed {
+            return Reason::AtomicLoadFrom { reg: base.index() as u8, ty: reg.type_name() }.fail();
+        }
         self.note_region(&reg, region)?;
         Ok(Step::Next)
     }
@@ -120,11 +109,11 @@ impl Verifier<'_> {
         self.readable(src)?;
         self.readable(base)?;
         let reg = *self.reg(base);
+        let access = Access { base, off, size, write: true, value: Value::Reg(src), signed: false, strict: true };
+        let region = self.access(&access)?;
         if !self.atomic_target(base) {
             return Reason::AtomicInto { reg: base.index() as u8, ty: reg.type_name() }.fail();
         }
-        let access = Access { base, off, size, write: true, value: Value::Reg(src), signed: false, strict: true };
-        let region = self.access(&access)?;
         self.note_region(&reg, region)?;
         Ok(Step::Next)
     }

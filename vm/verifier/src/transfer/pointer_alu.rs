@@ -138,7 +138,7 @@ impl Verifier<'_> {
                     return Reason::VarStackUnprivileged { reg, var_off: out.var.tnum.to_string() }.fail();
                 };
                 let at = (var as i64).wrapping_add(i64::from(out.off));
-                if at >= 0 || at < -512 {
+                if !(-512..0).contains(&at) {
                     let text = format!("stack pointer arithmetic goes out of range, prohibited for !root; off={at}");
                     return Reason::StackPointerUnbounded { reg, text }.fail();
                 }

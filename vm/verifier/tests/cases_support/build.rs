@@ -30,7 +30,10 @@ pub fn program(case: &Case) -> Result<Program, String> {
         Some("off") => false,
         Some(_) => true,
         None => {
-            !lines.is_empty() || btf_for_maps || case.first("tag").is_some() || case.first("struct").is_some()
+            !lines.is_empty()
+                || btf_for_maps
+                || case.first("tag").is_some()
+                || case.first("struct").is_some()
                 || slots.iter().any(|slot| slot.code == LD_IMM64 && slot.src == PSEUDO_FUNC)
         }
     };
@@ -84,10 +87,8 @@ fn kind(case: &Case) -> Result<ProgKind, String> {
             AttachType::UprobeMulti,
             AttachType::KprobeSession,
         ];
-        kind.attach = known
-            .into_iter()
-            .find(|known| known.linux_number() == number)
-            .unwrap_or(AttachType::Other(number));
+        kind.attach =
+            known.into_iter().find(|known| known.linux_number() == number).unwrap_or(AttachType::Other(number));
     }
     Ok(kind)
 }
@@ -215,10 +216,8 @@ fn func_info(
     lines: &[FuncLine<'_>],
     types: &mut Types,
 ) -> Result<Vec<FuncInfo>, String> {
-    let names: Vec<String> = case
-        .all("map")
-        .map(|line| line.split_whitespace().next().unwrap_or_default().to_owned())
-        .collect();
+    let names: Vec<String> =
+        case.all("map").map(|line| line.split_whitespace().next().unwrap_or_default().to_owned()).collect();
     let labels: Vec<&str> = lines.iter().map(|line| line.label).filter(|label| *label != "main").collect();
     let mut places = label_slots(text, &names, &labels)?;
     places.insert("main".to_owned(), 0);
@@ -262,19 +261,13 @@ fn number(text: &str) -> Result<u64, String> {
     parsed.map_err(|_| format!("`{text}` is no number"))
 }
 
-fn one_map(
-    line: &str,
-    templates: &HashMap<String, Arc<MapSpec>>,
-    types: &mut Types,
-) -> Result<MapSpec, String> {
+fn one_map(line: &str, templates: &HashMap<String, Arc<MapSpec>>, types: &mut Types) -> Result<MapSpec, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [name, kind, key, value, entries, options @ ..] = words.as_slice() else {
         return Err("want NAME KIND KEY VALUE ENTRIES".to_owned());
     };
-    let kind = MapKind::ALL
-        .into_iter()
-        .find(|known| known.info().name == *kind)
-        .ok_or_else(|| format!("no kind `{kind}`"))?;
+    let kind =
+        MapKind::ALL.into_iter().find(|known| known.info().name == *kind).ok_or_else(|| format!("no kind `{kind}`"))?;
     let word = |text: &str| number(text).and_then(|n| u32::try_from(n).map_err(|_| "too large".to_owned()));
     let mut map = MapSpec {
         name: (*name).to_owned(),

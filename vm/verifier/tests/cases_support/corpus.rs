@@ -12,7 +12,7 @@
 //! | `tag: TEXT` | declaration tag of the main function |
 //! | `kernel: skip REASON` | never put before the kernel |
 //! | `linux: accept` or `reject` | the kernel's verdict where Backstop's must differ; `reason:` says why |
-//! | `verdict: accept` or `reject`, `text: LINE` | the verdict and the log's last line |
+//! | `verdict: accept` or `reject`, `text: LINE` | the verdict and the log's last line, empty where the log says nothing |
 //!
 //! In the assembler text `.repeat N` ... `.end` repeats lines (`$i` is the number of the round, from 0), `$NAME` is the
 //! id of a type of the program, `call NAME` a helper, `call bpf_NAME` a kfunc and `rX = NAME ll` a map.
@@ -212,7 +212,7 @@ pub fn mask(line: &str) -> String {
         let c = chars[at];
         let before_word = at > 0 && (chars[at - 1].is_ascii_alphanumeric() || chars[at - 1] == '_');
         let digit_next = chars.get(at + 1).is_some_and(char::is_ascii_digit);
-        if matches!(c, 'R' | 'r' | 'w' | '!') && c != '!' && digit_next && !before_word {
+        if matches!(c, 'R' | 'r' | 'w') && digit_next && !before_word {
             at += 1;
             while chars.get(at).is_some_and(char::is_ascii_digit) {
                 at += 1;

@@ -190,8 +190,7 @@ impl Types {
             return id;
         }
         let Some(tag) = name.strip_prefix("struct ") else { panic!("type `{name}` is not known") };
-        let (size, align) =
-            SPECIAL.iter().find(|row| row.0 == tag).map_or((0, 1), |(_, size, align)| (*size, *align));
+        let (size, align) = SPECIAL.iter().find(|row| row.0 == tag).map_or((0, 1), |(_, size, align)| (*size, *align));
         let id = if size == 0 {
             self.builder.structure(tag, 0, &[])
         } else {

@@ -1,0 +1,128 @@
+//! `backstop conformance-plugin` speaks the protocol of ISA test runners, and says clearly what is wrong with its input.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+/// r0 = 42; exit
+const ANSWER: &str = "b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00";
+/// r0 = *(u8 *)(r1 + 1); r0 <<= 8; r0 |= r2; exit
+const SECOND_AND_LENGTH: &str =
+    "71 10 01 00 00 00 00 00 67 00 00 00 08 00 00 00 4f 20 00 00 00 00 00 00 95 00 00 00 00 00 00 00";
+
+fn plugin(args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_backstop"))
+        .arg("conformance-plugin")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command");
+    // It may be gone before it has read anything.
+    let _ = child.stdin.take().expect("a pipe").write_all(input);
+    child.wait_with_output().expect("an end")
+}
+
+fn prints(args: &[&str], input: &str, wanted: &str) {
+    for engine in ["interp", "jit"] {
+        if engine == "jit" && !cfg!(all(feature = "jit", target_arch = "x86_64", target_os = "linux")) {
+            continue;
+        }
+        let out = plugin(&[args, &["--engine", engine]].concat(), input.as_bytes());
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(String::from_utf8_lossy(&out.stdout), format!("{wanted}\n"), "{args:?} on {engine}");
+        assert!(out.stderr.is_empty());
+    }
+}
+
+fn fails(args: &[&str], input: &[u8], code: i32, wanted: &str) {
+    let out = plugin(args, input);
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(code), "{args:?}: {text}");
+    assert!(text.contains(wanted), "{args:?}: {text}");
+    assert!(out.stdout.is_empty());
+}
+
+#[test]
+fn r0_comes_in_base_16_without_a_prefix() {
+    prints(&[], ANSWER, "2a");
+    prints(&["--program", ANSWER], "", "2a");
+    prints(&[""], ANSWER, "2a");
+    // All 64 bits: r0 = -1.
+    prints(&[], "b7 00 00 00 ff ff ff ff 95 00 00 00 00 00 00 00\n", "ffffffffffffffff");
+    prints(&[], "b700000000000000 9500000000000000", "0");
+}
+
+#[test]
+fn r1_is_the_memory_and_r2_its_length() {
+    prints(&["aa bb cc"], SECOND_AND_LENGTH, "bb03");
+    prints(&["--program", SECOND_AND_LENGTH, "aabb"], "", "bb02");
+}
+
+#[test]
+fn what_is_wrong_with_the_input_is_said() {
+    fails(&[], b"b7 0", 1, "the program: a byte has two digits, but `0` has 1");
+    fails(&[], b"b7 00 zz", 1, "the program: 'z' in `zz` is no digit of base 16");
+    fails(&[], b"", 1, "there is no program");
+    fails(&[], b"\xff\xfe", 1, "standard input");
+    fails(&[], b"b7 00 00", 1, "the length must be a multiple of 8");
+    fails(&["0"], ANSWER.as_bytes(), 1, "the memory: a byte has two digits");
+    fails(&["aa", "bb"], ANSWER.as_bytes(), 2, "unexpected argument");
+    fails(&["--engine", "fast"], ANSWER.as_bytes(), 2, "invalid value");
+    fails(&["--unproven"], ANSWER.as_bytes(), 1, "not there yet");
+    fails(&["--elf"], ANSWER.as_bytes(), 1, "program");
+}
+
+fn conformance(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_backstop")).arg("conformance").args(args).output().expect("an end")
+}
+
+#[test]
+fn the_table_ends_with_the_sum() {
+    let out = conformance(&["--only", "mod32_imm", "--only", "jlt32_reg", "--engine", "interp"]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}");
+    let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words.first().map(Vec::as_slice), Some(&["group", "cases", "interp", "wrong"][..]));
+    let counts: Vec<(&str, u64)> =
+        words.iter().skip(1).map(|line| (line[0], line[1].parse().expect("cases"))).collect();
+    assert_eq!(counts.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["base32", "divmul32", "sum"]);
+    assert_eq!(counts[0].1 + counts[1].1, counts[2].1);
+    assert!(counts[0].1 > 100_000 && words.iter().skip(1).all(|line| line[2] == "0"), "{text}");
+}
+
+#[test]
+fn json_is_one_object() {
+    let out = conformance(&["--only", "neg64", "--json", "--seed", "9"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let line: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!((&line["seed"], &line["sum"]["wrong"]["interp"]), (&9.into(), &0.into()));
+    assert_eq!(line["groups"][0]["group"], "base64");
+    assert_eq!(line["groups"][0]["cases"], line["sum"]["cases"]);
+}
+
+#[test]
+fn rows_that_are_not_there_are_said() {
+    let out = conformance(&["--only", "neg46"]);
+    assert_eq!(out.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(text.contains("no row `neg46`") && text.contains("neg64"), "{text}");
+}
+
+#[test]
+fn what_the_verifier_refuses_does_not_run() {
+    // r0 = *(u8 *)(r1 + 1); exit: beyond the memory of one byte.
+    fails(&["aa"], b"71 10 01 00 00 00 00 00 95 00 00 00 00 00 00 00", 1, "refused");
+    // r0 is not set.
+    fails(&[], b"95 00 00 00 00 00 00 00", 1, "R0 !read_ok");
+}
+
+/// The first program of an object runs over the memory: here one that sums 64 bytes.
+#[test]
+fn objects_come_as_bytes_too() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/objects/custom.bpf.o");
+    let object = std::fs::read(path).expect("the committed object");
+    let text: String = object.iter().map(|byte| format!("{byte:02x} ")).collect();
+    prints(&["--elf", &"02 ".repeat(64)], &text, "80");
+    fails(&["--elf", "02"], text.as_bytes(), 1, "refused");
+}
