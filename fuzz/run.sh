@@ -4,7 +4,7 @@
 #   fuzz/run.sh TARGET SECONDS [LIBFUZZER OPTIONS...]   fuzzes; new inputs go to fuzz/work/TARGET, failures to fuzz/artifacts/TARGET
 #   fuzz/run.sh --build                                 builds all targets
 #   fuzz/run.sh --replay                                runs the kept corpus through all targets
-#   fuzz/run.sh --keep TARGET                           adds what fuzz/work/TARGET reaches beyond the kept corpus to it, minimised
+#   fuzz/run.sh --keep TARGET                           adds to the kept corpus the few inputs of fuzz/work/TARGET that reach the most
 #
 # SEED=N repeats a run. Coverage comes from the compiler's own sanitizer pass, which a stable compiler has but keeps behind
 # RUSTC_BOOTSTRAP. There is no address sanitizer: compiled programs would not be instrumented, and the code arena reserves address
@@ -64,7 +64,12 @@ case ${1-} in
 --keep)
 	known "${2-}"
 	build
-	"$bin/$2" "${limits[@]}" -merge=1 "$here/corpus/$2" "$here/work/$2"
+	control=$(mktemp)
+	sink=$(mktemp -d)
+	trap 'rm -rf "$control" "$sink"' EXIT
+	rm "$control"
+	"$bin/$2" "${limits[@]}" -merge=1 -merge_control_file="$control" "$sink" "$here/corpus/$2" "$here/work/$2" 2>&1 | tail -n 2
+	python3 "$here/keep.py" "$control" "$here/corpus/$2" "${KEEP_FILES:-60}" "${KEEP_BYTES:-36000}"
 	;;
 *)
 	known "$1"

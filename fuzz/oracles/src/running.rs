@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use backstop::ir::Callee;
 use backstop::model::contexts::has_skb;
 use backstop::model::{MapKind, ProgKind, ProgType, Program as Linked};
+use backstop::verifier::{Limits, Options, verify as prove};
 use backstop::{
     Config, Engine, EngineChoice, Exit, Frame, Input, Linker, LoadError, Loaded, Object, Packet, Program, RunError,
     Store,
@@ -16,6 +17,8 @@ use crate::generate::{self, Generated, Shape, damage};
 use crate::objects::{self, committed, edit_script};
 use crate::source::{Source, Stream};
 
+/// Instructions that a proof may take here.
+const MAX_INSNS: u64 = 20_000;
 /// Runs of one loaded program in a row: what the first leaves in maps the next finds.
 const RUNS: usize = 3;
 /// Programs of one object that are run.
@@ -76,6 +79,7 @@ impl Observed {
 
 /// An engine of each kind that this build and machine have.
 pub(crate) struct Sides {
+    unprivileged: bool,
     pub(crate) all: Vec<Side>,
 }
 
@@ -97,7 +101,8 @@ impl Sides {
             });
             Some(Side { engine: Engine::new(config).ok()?, printed })
         };
-        Sides { all: [EngineChoice::Interpreter, EngineChoice::Jit].into_iter().filter_map(side).collect() }
+        let all = [EngineChoice::Interpreter, EngineChoice::Jit].into_iter().filter_map(side).collect();
+        Sides { unprivileged, all }
     }
 }
 
@@ -179,8 +184,18 @@ fn endless(program: &Program<()>) -> bool {
     ir.callees().contains(&Callee::Helper(LOOP)) || ir.funcs().iter().any(|f| f.may_goto || f.tail_calls)
 }
 
+/// Whether a program is proved within few instructions. Dear proofs are the `verify` oracle's matter.
+pub(crate) fn affordable(sides: &Sides, program: &Linked) -> bool {
+    let unprivileged = sides.unprivileged;
+    let limits = Limits { insns: MAX_INSNS, ..Limits::default() };
+    prove(Arc::new(program.clone()), &Options { unprivileged, limits, ..Options::default() }).is_ok()
+}
+
 /// Loads the program on all sides; the verdicts must agree. `None` if it is refused.
 pub(crate) fn load_all(sides: &Sides, program: &Linked) -> Option<Vec<Loaded<()>>> {
+    if !affordable(sides, program) {
+        return None;
+    }
     let results: Vec<_> = sides.all.iter().map(|side| side.load(program)).collect();
     let texts: Vec<Option<String>> = results.iter().map(|r| r.as_ref().err().map(ToString::to_string)).collect();
     if let Some(first) = texts.first() {

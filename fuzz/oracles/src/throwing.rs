@@ -6,7 +6,7 @@ use backstop::{Caller, Config, Engine, EngineChoice, HostError, Input, Linker, L
 use crate::Outcome;
 use crate::generate::{self, Generated, Shape};
 use crate::objects::COMMITTED;
-use crate::running::{End, Observed, Seen, Sides, end, same_everywhere, seen};
+use crate::running::{End, Observed, Seen, Sides, affordable, end, same_everywhere, seen};
 use crate::source::{Source, Stream};
 
 /// Runs in a row: a frame that a throw forgot to take away would show.
@@ -102,6 +102,9 @@ struct Nested {
 }
 
 fn inside_another(outer: &str, made: &Generated) -> Outcome {
+    if !affordable(&Sides::new(false), &made.program) {
+        return Outcome::Refused;
+    }
     let mut first: Option<Nested> = None;
     for choice in [EngineChoice::Interpreter, EngineChoice::Jit] {
         let Ok(engine) = Engine::new(Config::new().engine(choice).cpus(4)) else { continue };

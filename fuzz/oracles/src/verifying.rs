@@ -11,7 +11,7 @@ use crate::objects;
 use crate::source::Source;
 
 /// Instructions that a proof may take here: plenty for generated programs, and quick to run into.
-const MAX_INSNS: u64 = 50_000;
+const MAX_INSNS: u64 = 20_000;
 
 /// Verifies a program: generated, a committed one with changes, or noise.
 ///

@@ -124,7 +124,8 @@ fn regs_exact(map: &mut IdMap, old: &RegState, cur: &RegState) -> bool {
         && old.map_uid == cur.map_uid
         && old.dynptr_id == cur.dynptr_id
         && old.var == cur.var
-        && map.ids(old.id, cur.id)
+        && old.id & ADD_CONST == cur.id & ADD_CONST
+        && map.ids(old.base_id(), cur.base_id())
         && map.ids(old.ref_id, cur.ref_id)
 }
 
@@ -162,11 +163,12 @@ fn scalar_covers(map: &mut IdMap, old: &RegState, cur: &RegState, exact: Exactne
     if !old.precise && exact == Exactness::NotExact {
         return true;
     }
-    // A distance to linked registers only counts where the old state relies on it.
+    // A distance to linked registers only counts where the old state relies on it. The ids are compared without its mark:
+    // with it, a register and its distant twin would be two unrelated values, and each pair of states would look alike.
     if (old.id & ADD_CONST) != (cur.id & ADD_CONST) || (old.id & ADD_CONST != 0 && old.off != cur.off) {
         return false;
     }
-    cur.var.is_subset_of(&old.var) && map.scalar_ids(old.id, cur.id)
+    cur.var.is_subset_of(&old.var) && map.scalar_ids(old.base_id(), cur.base_id())
 }
 
 /// A slot that reads as one 64-bit scalar: a spilled one, or eight bytes of anything.

@@ -269,6 +269,7 @@ impl Verifier<'_> {
             Instr::Atomic { base, .. } if w.has(base) => return Err(Lost),
             Instr::Store { base, src, .. } => back_store(base, src, stack, w)?,
             Instr::StoreRelease { base, src, .. } => back_store(base, Operand::Reg(src), stack, w)?,
+            Instr::LegacyLoad { .. } if subseq != Some(at + 1) => back_failed_load(w)?,
             Instr::LegacyLoad { .. } if w.has(Reg::R0) => return Err(Lost),
             Instr::Branch { dst, src: Operand::Reg(src), .. } if w.has(dst) || w.has(src) => {
                 if !hist.is_some_and(|h| h.access.src_is_stack) {
@@ -378,6 +379,15 @@ pub(crate) fn previous(history: &[HistEntry], first: u32, at: u32, end: &mut usi
         }
         _ => at.checked_sub(1),
     }
+}
+
+/// A legacy packet load beyond the packet ended its subprogram with 0: from the caller back into the callee.
+fn back_failed_load(w: &mut Wanted) -> Result<(), Lost> {
+    w.clear(Reg::R0);
+    if w.mask() & ARGS != 0 {
+        return Err(Lost);
+    }
+    w.enter()
 }
 
 fn back_load(dst: Reg, stack: Option<(u8, u8)>, w: &mut Wanted) {

@@ -223,6 +223,7 @@ reasons! {
     FillSize {} Stack "invalid size of register fill";
     SpillSize {} Stack "invalid size of register spill";
     SpillToCaller {} Stack "cannot spill pointers to stack into stack frame of the caller";
+    SpillKey {} Stack "cannot spill a callback's key into a stack frame that outlives the callback";
     ReadUninit { off: i32, at: i32, size: u32 } Stack "invalid read from stack off {off}+{at} size {size}";
     ReadUninitHelper { reg: u8, off: i64, at: i64, size: i64 } Stack "invalid read from stack R{reg} off {off}+{at} size {size}";
     ReadUninitHelperVar { reg: u8, var_off: String, at: i64, size: i64 } Stack "invalid read from stack R{reg} var_off {var_off}+{at} size {size}";

@@ -133,6 +133,24 @@ fn default_mode_takes_what_compat_mode_takes() {
 }
 
 #[test]
+fn default_mode_refuses_what_no_sharper_bound_makes_safe() {
+    let options = Options::default();
+    let mut taken = Vec::new();
+    let mut judged_cases = 0;
+    for topic in topics() {
+        for case in topic.cases.iter().filter(|case| case.first("options") == Some("default")) {
+            judged_cases += 1;
+            match judged(case, &options) {
+                Ok(Expected::Reject { .. }) => {}
+                other => taken.push(format!("{}: {}: {other:?}", topic.name, case.name)),
+            }
+        }
+    }
+    assert!(judged_cases > 0, "no case has `options: default`");
+    assert!(taken.is_empty(), "accepted without compat_linux:\n{}", taken.join("\n"));
+}
+
+#[test]
 fn recorded_verdicts_are_the_kernels() {
     let Some(referee) = Referee::open_or_skip("recorded_verdicts_are_the_kernels") else { return };
     let bless = std::env::var_os("BACKSTOP_BLESS").is_some();

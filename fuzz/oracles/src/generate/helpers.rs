@@ -74,7 +74,12 @@ impl Writer<'_, '_> {
             all.iter().copied().filter(|proto| matches!(proto.id, 1..=3 | TAIL_CALL | 164 | 181)).collect();
         let from = if self.source.chance(160) { &favourites } else { &all };
         let Some(proto) = self.source.pick(from) else { return };
-        let Some(plan) = self.plan(proto) else { return };
+        let functions = self.functions.len();
+        let Some(plan) = self.plan(proto) else {
+            // A callback that nothing names would be no function of the program.
+            self.functions.truncate(functions);
+            return;
+        };
         self.give(&plan.args);
         self.code.push(Instr::CallHelper { id: proto.id as i32 });
         match (proto.ret, plan.map) {

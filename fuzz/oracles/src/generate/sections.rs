@@ -74,6 +74,9 @@ impl Writer<'_, '_> {
 
     /// A few statements under a lock of some sort.
     pub(super) fn guard(&mut self) {
+        if self.holds() {
+            return;
+        }
         let nothing: [Given; 0] = [];
         match self.source.below(3) {
             0 => {

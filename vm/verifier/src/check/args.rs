@@ -373,6 +373,10 @@ impl Verifier<'_> {
             return Reason::SizeUnbounded { reg: n }.fail();
         }
         let Some(mem) = Reg::new(n.saturating_sub(1)) else { return Ok(()) };
+        // NULL goes with no bytes at all, not even where the helper takes NULL.
+        if self.reg(mem).maybe_null() && reg.var.umax > 0 {
+            return self.not_memory(mem);
+        }
         if reg.scalar_const().is_some() {
             self.check_memory(mem, reg.var.umax as i64, write, zero_ok, meta)?;
         } else {
@@ -389,7 +393,9 @@ impl Verifier<'_> {
         let off = i64::from(reg.off);
         match reg.kind {
             Kind::Packet | Kind::PacketMeta => {
-                // A helper that fills a packet writes it.
+                if write && !returns::packet(&self.program.kind).write {
+                    return Reason::PacketWrite {}.fail();
+                }
                 self.check_packet(r, off, size, zero_ok)
             }
             Kind::MapKey(map) => {
@@ -399,6 +405,8 @@ impl Verifier<'_> {
                 let key = self.world.map(map).spec.key_size;
                 self.check_region(r, off, size, key, false)
             }
+            // What a lookup in a map of maps gives is a map, be it checked for NULL or not.
+            Kind::MapValue(map) if reg.maybe_null() && self.world.map(map).inner.is_some() => self.not_memory(r),
             Kind::MapValue(map) => {
                 self.check_map_rights(map, off, size, write)?;
                 self.check_map_value(r, map, off, size, zero_ok, true)
@@ -417,9 +425,14 @@ impl Verifier<'_> {
                 if zero_ok && size == 0 && reg.is_null() {
                     return Ok(());
                 }
-                Reason::ArgType { reg: n, ty: reg.type_name(), expected: "fp".into() }.fail()
+                self.not_memory(r)
             }
         }
+    }
+
+    fn not_memory(&self, r: Reg) -> Check {
+        let ty = self.reg(r).type_name();
+        Reason::ArgType { reg: r.index() as u8, ty, expected: "fp".into() }.fail()
     }
 
     /// The context is plain memory of unknown length.

@@ -154,6 +154,20 @@ impl Verifier<'_> {
         true
     }
 
+    /// The running function ends, and with it its dynptrs. Where one of them shares its reference with a dynptr elsewhere,
+    /// its slices would not be found when that reference is given up, so they end here.
+    pub fn forget_slices_of_frame(&mut self) {
+        let referenced =
+            |s: &Slot| matches!(s.object, Some(Object::Dynptr { kind, first: true }) if kind.is_referenced());
+        let ids: Vec<u32> = self.cur.frame().stack.iter().filter(|s| referenced(s)).map(|s| s.spilled().id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let gone = self.invalid();
+        // Those that carry the reference themselves are found by it.
+        self.cur.for_each_reg(|r| r.ref_id == 0 && r.dynptr_id != 0 && ids.contains(&r.dynptr_id), |r| *r = gone);
+    }
+
     /// A store hits a dynptr: both its slots are gone. One that holds a reference must not be lost so.
     pub(super) fn destroy_dynptr(&mut self, frame: usize, slot_no: usize) -> Check {
         let object = self.cur.frame_at(frame).slot(slot_no).and_then(|s| s.object);

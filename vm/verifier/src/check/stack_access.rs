@@ -8,7 +8,7 @@ use crate::check::mem::{Access, Value};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::resolve::MAX_VAR_OFF;
-use crate::state::{self, Byte, Kind, MAX_STACK, RegState, Slot, byte_in_slot, spi};
+use crate::state::{self, Byte, FrameRole, Kind, MAX_STACK, RegState, Slot, byte_in_slot, spi};
 
 impl Verifier<'_> {
     pub(super) fn access_stack(&mut self, a: &Access, frame: usize, reg: &RegState, off: i32) -> Check {
@@ -229,12 +229,20 @@ impl Verifier<'_> {
                 if frame != self.cur.top() && matches!(value.kind, Kind::Stack(_)) {
                     return Reason::SpillToCaller {}.fail();
                 }
+                if matches!(value.kind, Kind::MapKey(_)) && self.outlives_callback(frame) {
+                    return Reason::SpillKey {}.fail();
+                }
                 self.spill(frame, slot_no, value, size);
                 self.note_access(frame, slot_no);
             }
             value => self.write_plain(value, frame, slot_no, byte_in_slot(off), size)?,
         }
         Ok(())
+    }
+
+    /// Between the running function and the frame lies the end of a callback, and with it of the callback's key.
+    fn outlives_callback(&self, frame: usize) -> bool {
+        self.cur.frames.iter().skip(frame + 1).any(|f| f.role == FrameRole::Callback)
     }
 
     fn spill(&mut self, frame: usize, slot_no: usize, value: RegState, size: usize) {

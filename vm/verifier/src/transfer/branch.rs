@@ -60,14 +60,7 @@ impl Verifier<'_> {
             self.push_history(access, None);
         }
         if let Some(taken) = self.decided(&c, &a, &b) {
-            if !a.is_pointer() {
-                self.mark_precise(dst)?;
-            }
-            if let Operand::Reg(r) = src
-                && !b.is_pointer()
-            {
-                self.mark_precise(r)?;
-            }
+            self.mark_operands(&c)?;
             self.log_state();
             return Ok(if taken { Step::Goto(target) } else { Step::Next });
         }
@@ -114,15 +107,31 @@ impl Verifier<'_> {
         }
     }
 
+    /// The way that a branch goes rests on both its operands.
+    fn mark_operands(&mut self, c: &Compare) -> Check {
+        if !self.reg(c.dst).is_pointer() {
+            self.mark_precise(c.dst)?;
+        }
+        match c.src_reg() {
+            Some(r) if !self.reg(r).is_pointer() => self.mark_precise(r),
+            _ => Ok(()),
+        }
+    }
+
     /// Splits the path. The current one goes on with the condition false, the other with it true.
     fn fork(&mut self, c: &Compare, linked: &LinkedSet, target: u32) -> Check<Step> {
         let at = self.insn;
         let (a, b) = (*self.reg(c.dst), self.operand(c.src));
+        let ways = (a.is_scalar() && b.is_scalar()).then(|| self.refined(c, &a, &b));
+        // A way that only the refinement finds impossible is a decision all the same.
+        if ways.is_some_and(|w| w.taken.is_none() || w.not_taken.is_none()) {
+            self.mark_operands(c)?;
+        }
         self.push_branch(target, at)?;
         let Some(mut other) = self.pending.pop() else { return Ok(Step::Next) };
         let mut dead = (false, false);
-        if a.is_scalar() && b.is_scalar() {
-            dead = self.refine_both(c, &a, &b, &mut other.state);
+        if let Some(ways) = ways {
+            dead = self.apply_both(c, &ways, &mut other.state);
             self.sync_after(c, linked, &mut other.state);
         }
         self.learn_not_null(c, &a, &b, &mut other.state);
@@ -160,14 +169,18 @@ impl Verifier<'_> {
         Ok(Step::Next)
     }
 
-    /// Refines both operands on both ways: (taken is impossible, going on is impossible).
-    fn refine_both(&mut self, c: &Compare, a: &RegState, b: &RegState, other: &mut State) -> (bool, bool) {
-        let same = c.src_reg() == Some(c.dst);
-        let ways = if same {
+    /// What both ways teach of the operands.
+    fn refined(&self, c: &Compare, a: &RegState, b: &RegState) -> domain::Branches {
+        if c.src_reg() == Some(c.dst) {
             domain::refine_same(c.op, c.width, &a.var, self.precision)
         } else {
             domain::refine(c.op, c.width, &a.var, &b.var, self.precision)
-        };
+        }
+    }
+
+    /// Refines both operands on both ways: (taken is impossible, going on is impossible).
+    fn apply_both(&mut self, c: &Compare, ways: &domain::Branches, other: &mut State) -> (bool, bool) {
+        let same = c.src_reg() == Some(c.dst);
         let apply = |state: &mut State, values: &Option<(domain::Scalar, domain::Scalar)>| match values {
             Some((x, y)) => {
                 if state.reg(c.dst).var != *x {

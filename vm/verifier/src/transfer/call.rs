@@ -153,6 +153,7 @@ impl Verifier<'_> {
 
     /// Back to the caller.
     pub fn leave_function(&mut self) -> Check<Step> {
+        self.forget_slices_of_frame();
         let r0 = *self.reg(Reg::R0);
         if matches!(r0.kind, Kind::Stack(_)) {
             return Reason::ReturnStack {}.fail();

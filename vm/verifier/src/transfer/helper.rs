@@ -228,7 +228,6 @@ impl Verifier<'_> {
             for r in &mut frame.regs[0..=5] {
                 *r = RegState::NOT_INIT;
             }
-            frame.regs[0] = RegState::UNKNOWN;
             self.pending.push(p);
         }
         self.returned(at);

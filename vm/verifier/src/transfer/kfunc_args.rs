@@ -298,18 +298,22 @@ impl Verifier<'_> {
     }
 
     /// Memory of a known size behind a register: read, and written unless `const` (Linux: `check_mem_reg`).
-    pub fn check_sized(&mut self, r: Reg, reg: &RegState, size: i64, _write: bool) -> Check {
+    pub fn check_sized(&mut self, r: Reg, reg: &RegState, size: i64, write: bool) -> Check {
         if reg.is_null() {
             return Ok(());
         }
         let nullable = reg.maybe_null();
         if nullable {
-            let plain = RegState { flags: reg.flags.without(Flags::MAYBE_NULL), ..*reg };
+            // Of a map of maps the result turns out to be a map, which is no memory.
+            let plain = self.not_null(*reg);
             self.cur.set(r, plain);
         }
-        let checked = self
-            .check_memory(r, size, false, true, &mut CallMeta::default())
-            .and_then(|()| self.check_memory(r, size, true, true, &mut CallMeta::default()));
+        // Linux asks for the right to write even where the parameter is const; only of packets is that not asked here.
+        let written = write || !reg.is_packet();
+        let mut checked = self.check_memory(r, size, false, true, &mut CallMeta::default());
+        if checked.is_ok() && written {
+            checked = self.check_memory(r, size, true, true, &mut CallMeta::default());
+        }
         if nullable {
             self.cur.set(r, *reg);
         }

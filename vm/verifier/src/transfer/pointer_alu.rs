@@ -104,7 +104,7 @@ impl Verifier<'_> {
         if let Some(k) = off.var.is_const()
             && let Ok(sum) = i32::try_from(i64::from(ptr.off).wrapping_add(k as i64))
         {
-            return RegState { off: sum, precise: false, ..*ptr };
+            return RegState { off: sum, precise: false, range: moved_range(ptr), ..*ptr };
         }
         let mut out = RegState { var: variable_part(AluOp::Add, &ptr.var, &off.var), precise: false, ..*ptr };
         if ptr.is_packet() {
@@ -118,11 +118,12 @@ impl Verifier<'_> {
         if let Some(k) = off.var.is_const()
             && let Ok(difference) = i32::try_from(i64::from(ptr.off).wrapping_sub(k as i64))
         {
-            return RegState { off: difference, precise: false, ..*ptr };
+            return RegState { off: difference, precise: false, range: moved_range(ptr), ..*ptr };
         }
         let mut out = RegState { var: variable_part(AluOp::Sub, &ptr.var, &off.var), precise: false, ..*ptr };
         if ptr.is_packet() {
             out.id = self.new_id();
+            out.range = moved_range(ptr);
             if off.var.smin < 0 {
                 out.range = 0;
             }
@@ -158,6 +159,12 @@ impl Verifier<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// How much of the packet is there counts from the base and stays. That the pointer lies at the packet's end or beyond was
+/// known of this very address and is lost.
+fn moved_range(ptr: &RegState) -> i32 {
+    ptr.range.max(0)
 }
 
 /// The 64-bit half of a sum or difference; pointers carry no 32-bit ranges of their own.

@@ -11,6 +11,7 @@
 //! | `btf: on` or `off` | types for the functions where no `func` or callback asks for them |
 //! | `tag: TEXT` | declaration tag of the main function |
 //! | `kernel: skip REASON` | never put before the kernel |
+//! | `options: default` | the refusal holds without `compat_linux` too, where sharper bounds must not lead around it |
 //! | `linux: accept` or `reject` | the kernel's verdict where Backstop's must differ; `reason:` says why |
 //! | `verdict: accept` or `reject`, `text: LINE` | the verdict and the log's last line, empty where the log says nothing |
 //!
