@@ -8,6 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use backstop::{Engine, Exit, LoadError, Program, RunError, Store};
 use common::host::{self, Failed, Host, Panicked};
 
+backstop::guest_struct! {
+    /// Named like the context of XDP programs.
+    #[allow(non_camel_case_types)]
+    struct xdp_md {
+        pub first: u64,
+        pub mut second: u64,
+    }
+}
+
 fn value(engine: &Engine, name: &str) -> u64 {
     let exit = host::run(&host::program(engine, name), &mut host::store(engine));
     assert!(matches!(exit, Exit::Returned(_)), "{name}: {exit:?}");
@@ -56,6 +65,23 @@ engines! {
     fn a_pointer_to_too_little_is_refused(engine: &Engine) {
         let object = host::open(engine);
         let refused = object.load_programs(&host::linker(engine), &["moves_short"]);
+        assert!(matches!(refused, Err(LoadError::Refused { .. })), "{refused:?}");
+    }
+
+    fn no_pointer_at_all_is_refused(engine: &Engine) {
+        let object = host::open(engine);
+        let refused = object.load_programs(&host::linker(engine), &["moves_null"]);
+        assert!(matches!(refused, Err(LoadError::Refused { .. })), "{refused:?}");
+    }
+
+    fn a_context_is_not_a_struct_of_the_same_name(engine: &Engine) {
+        fn reads(caller: &mut backstop::Caller<'_, ()>, context: backstop::Ptr<xdp_md>) -> u64 {
+            caller.read(context).map_or(0, |c| c.first)
+        }
+        let object = host::open(engine);
+        let mut linker = backstop::Linker::<()>::new(engine);
+        linker.kfunc("host_context", reads).expect("a kfunc");
+        let refused = object.load_programs(&linker, &["passes_context"]);
         assert!(matches!(refused, Err(LoadError::Refused { .. })), "{refused:?}");
     }
 

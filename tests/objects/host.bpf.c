@@ -26,6 +26,7 @@ extern u64 host_sum(u64 a, u32 b, u16 c, u8 d, s64 e) __ksym;
 extern void host_note(u64 value) __ksym;
 extern u64 host_move(struct point *point) __ksym;
 extern u64 host_keep(struct point *point) __ksym;
+extern u64 host_context(struct xdp_md *ctx) __ksym;
 /* Runs another program and gives its result. */
 extern u64 host_nested(u64 which) __ksym;
 /* Fails for some values. */
@@ -107,6 +108,20 @@ int moves_short(struct __sk_buff *skb)
 	u64 word = 0;
 
 	return host_move((struct point *)&word);
+}
+
+/* No pointer at all, where the kfunc takes one. */
+SEC("?tc")
+int moves_null(struct __sk_buff *skb)
+{
+	return host_move(0);
+}
+
+/* The context, where the kfunc takes a struct of the host's that has the same name. */
+SEC("?xdp")
+int passes_context(struct xdp_md *ctx)
+{
+	return host_context(ctx);
 }
 
 /* ---- throws beside host functions ---- */
