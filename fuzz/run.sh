@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds and runs a fuzz target with the stable toolchain.
 #
-#   fuzz/run.sh TARGET SECONDS [LIBFUZZER OPTIONS...]   fuzzes; new inputs go to fuzz/work/TARGET, failures to fuzz/artifacts/TARGET
+#   fuzz/run.sh TARGET SECONDS [LIBFUZZER OPTIONS...]   fuzzes; new inputs go to fuzz/found/TARGET, failures to fuzz/artifacts/TARGET
 #   fuzz/run.sh --build                                 builds all targets
 #   fuzz/run.sh --replay                                runs the kept corpus through all targets
-#   fuzz/run.sh --keep TARGET                           adds to the kept corpus the few inputs of fuzz/work/TARGET that reach the most
+#   fuzz/run.sh --keep TARGET                           adds to the kept corpus the few inputs of fuzz/found/TARGET that reach the most
 #
 # SEED=N repeats a run. Coverage comes from the compiler's own sanitizer pass, which a stable compiler has but keeps behind
 # RUSTC_BOOTSTRAP. There is no address sanitizer: compiled programs would not be instrumented, and the code arena reserves address
@@ -68,7 +68,7 @@ case ${1-} in
 	sink=$(mktemp -d)
 	trap 'rm -rf "$control" "$sink"' EXIT
 	rm "$control"
-	"$bin/$2" "${limits[@]}" -merge=1 -merge_control_file="$control" "$sink" "$here/corpus/$2" "$here/work/$2" 2>&1 | tail -n 2
+	"$bin/$2" "${limits[@]}" -merge=1 -merge_control_file="$control" "$sink" "$here/corpus/$2" "$here/found/$2" 2>&1 | tail -n 2
 	python3 "$here/keep.py" "$control" "$here/corpus/$2" "${KEEP_FILES:-60}" "${KEEP_BYTES:-36000}"
 	;;
 *)
@@ -77,11 +77,11 @@ case ${1-} in
 	seconds=${2:?how many seconds?}
 	shift 2
 	build
-	mkdir -p "$here/work/$target" "$here/artifacts/$target"
+	mkdir -p "$here/found/$target" "$here/artifacts/$target"
 	seed=${SEED:-$((RANDOM * 32768 + RANDOM + 1))}
 	echo "== $target: seed $seed, $seconds s (SEED=$seed fuzz/run.sh $target $seconds)"
 	"$bin/$target" "${limits[@]}" -seed="$seed" -max_total_time="$seconds" -print_final_stats=1 -len_control=10 -max_len=${MAX_LEN:-4096} \
 		-artifact_prefix="$here/artifacts/$target/" "$@" \
-		"$here/work/$target" "$here/corpus/$target"
+		"$here/found/$target" "$here/corpus/$target"
 	;;
 esac

@@ -12,7 +12,7 @@
 //! # Ok::<(), backstop_conformance::ExerciserError>(())
 //! ```
 //!
-//! - [`reference`]: the rules and the machine that everything is held against;
+//! - [`mod@reference`]: the rules and the machine that everything is held against;
 //! - `shapes`: what is tried of each row of the table; `block`: how a case gets operands and how all that it changes is seen;
 //! - `subject`: who is put to the test; [`Exerciser`] and [`Report`]: the run and what came out.
 #![forbid(unsafe_code)]
