@@ -503,6 +503,10 @@ impl Emitter {
         put!(self, false, ret)
     }
 
+    pub(crate) fn jmp_reg(&mut self, r: Gpr) {
+        put!(self, false, jmp Rq(r))
+    }
+
     pub(crate) fn call_mem(&mut self, addr: Addr) {
         put_mem!(self, addr, false, [call QWORD] [])
     }

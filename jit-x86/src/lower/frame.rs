@@ -143,7 +143,13 @@ impl Lowering<'_, '_> {
 
     pub(super) fn leave_function(&mut self) {
         self.drop_frame();
-        self.m.e.ret();
+        if matches!(self.func.role, Role::ExceptionCallback { .. }) {
+            // Entered by a jump over the throw's frames: the CPU would predict a return into one of them.
+            self.m.e.pop(Gpr::RCX);
+            self.m.e.jmp_reg(Gpr::RCX);
+        } else {
+            self.m.e.ret();
+        }
     }
 
     /// The cell of may_goto.
