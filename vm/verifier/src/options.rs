@@ -5,6 +5,8 @@
 pub struct Limits {
     /// Instructions processed over all paths.
     pub insns: u64,
+    /// Comparisons of states: a program made to explode them ends here, as a refusal like that of `insns`.
+    pub comparisons: u64,
     /// Branches waiting to be walked.
     pub jumps: usize,
     /// Slots of a program.
@@ -17,7 +19,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { insns: 1_000_000, jumps: 8192, program: 1_000_000, log_bytes: 16 << 20, cpus: 8192 }
+        Limits {
+            insns: 1_000_000,
+            comparisons: 16_000_000,
+            jumps: 8192,
+            program: 1_000_000,
+            log_bytes: 16 << 20,
+            cpus: 8192,
+        }
     }
 }
 

@@ -32,6 +32,9 @@ impl Verifier<'_> {
         let mut count = 0;
         for id in self.kept.list(insn, callsite) {
             count += 1;
+            if self.stats.comparisons > self.options.limits.comparisons {
+                return Reason::TooLarge { processed: self.stats.insns_processed }.fail();
+            }
             if self.kept.get(id).is_none_or(|k| k.state.insn != insn) {
                 continue;
             }
