@@ -15,6 +15,7 @@ mod collect;
 mod depth;
 mod diagnose;
 pub mod domain;
+pub mod embed;
 mod env;
 mod equal;
 mod explore;
