@@ -129,5 +129,5 @@ fn context_len(verified: &Verified) -> u32 {
         };
         Some(off.saturating_add(size))
     });
-    ends.max().unwrap_or(0)
+    ends.max().unwrap_or(0).max(verified.facts().context_bytes)
 }

@@ -57,11 +57,19 @@ pub(crate) struct Collected {
     pub throws: bool,
     pub tail_calls: bool,
     pub held_calls: Vec<HeldCall>,
+    /// Bytes of the context that were passed on as memory.
+    pub context_bytes: u32,
 }
 
 impl Collected {
     pub fn new(slots: usize) -> Collected {
-        Collected { slots: vec![SlotNotes::default(); slots], throws: false, tail_calls: false, held_calls: Vec::new() }
+        Collected {
+            slots: vec![SlotNotes::default(); slots],
+            throws: false,
+            tail_calls: false,
+            held_calls: Vec::new(),
+            context_bytes: 0,
+        }
     }
 
     pub fn slot(&mut self, at: u32) -> Option<&mut SlotNotes> {

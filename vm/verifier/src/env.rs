@@ -58,6 +58,8 @@ pub(crate) struct Verifier<'p> {
     pub started: Instant,
     /// A path is being walked, so that a refusal has one.
     pub walking: bool,
+    /// The program names an arena, so that addresses may be cast to it.
+    pub has_arena: bool,
 }
 
 impl<'p> Verifier<'p> {
@@ -91,6 +93,7 @@ impl<'p> Verifier<'p> {
             log: Log::new(options),
             started: Instant::now(),
             walking: false,
+            has_arena: crate::resolve::names_arena(program),
         }
     }
 

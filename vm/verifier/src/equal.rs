@@ -97,7 +97,10 @@ fn held_equal(old: &Held, cur: &Held, map: &mut IdMap) -> bool {
     old.refs.iter().zip(&cur.refs).all(|(o, c)| {
         map.ids(o.id, c.id)
             && match (o.kind, c.kind) {
-                (RefKind::Lock { place: a, .. }, RefKind::Lock { place: b, .. }) => a == b,
+                (RefKind::Lock { id: x, place: a }, RefKind::Lock { id: y, place: b }) => a == b && map.ids(x, y),
+                (RefKind::ResLock { id: x, place: a, irq: i }, RefKind::ResLock { id: y, place: b, irq: j }) => {
+                    a == b && i == j && map.ids(x, y)
+                }
                 (a, b) => a == b,
             }
     })

@@ -4,7 +4,6 @@ use backstop_isa::{Instr, Operand, Reg};
 use backstop_model::ProgType;
 
 use crate::code::Code;
-use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::global::{ArgClass, ArgSpec};
 use crate::kept::Kept;
@@ -89,7 +88,8 @@ impl Verifier<'_> {
             },
             ArgClass::Mem(size) => nullable(self, RegState::pointer(Kind::Mem(size))),
             ArgClass::UntrustedMem => RegState::pointer(Kind::Mem(0)).flagged(Flags::UNTRUSTED.with(Flags::RDONLY)),
-            ArgClass::Arena => RegState { var: Scalar::unknown(), ..RegState::pointer(Kind::Arena) },
+            // An address, but for the callee to cast.
+            ArgClass::Arena => RegState::UNKNOWN,
             ArgClass::Dynptr => RegState { id: self.new_id(), ..RegState::pointer(Kind::Dynptr) },
         }
     }

@@ -42,6 +42,8 @@ pub struct Facts {
     pub exception_callback: Option<usize>,
     /// A tail call is reachable.
     pub tail_calls: bool,
+    /// Bytes of the context that are passed on as plain memory: a run's context must have as many.
+    pub context_bytes: u32,
     /// Bytes of BPF stack that the deepest call chain uses (frames rounded up to 16 as Linux does).
     pub stack_depth: u32,
 }

@@ -1,12 +1,13 @@
 //! Global subprograms: their arguments by BTF, at the call and at their own walk (Linux: `btf_prepare_func_args`).
 
-use backstop_btf::{Btf, Type, TypeId};
+use backstop_btf::{Btf, Kind, Type, TypeId};
 use backstop_isa::Reg;
 use backstop_model::{ProgKind, ProgType, contexts};
 
 use crate::env::Verifier;
+use crate::global_tags::{self, Tags};
 use crate::reason::{Check, Reason};
-use crate::state::Kind;
+use crate::state::Kind as RegKind;
 use crate::subprogs::returns_int;
 
 /// What a global subprogram takes in one register.
@@ -27,23 +28,6 @@ pub(crate) enum ArgClass {
 pub(crate) struct ArgSpec {
     pub class: ArgClass,
     pub nullable: bool,
-}
-
-/// Tags of one parameter.
-#[derive(Clone, Copy, Default)]
-struct Tags {
-    ctx: bool,
-    nonnull: bool,
-    nullable: bool,
-    trusted: bool,
-    untrusted: bool,
-    arena: bool,
-}
-
-impl Tags {
-    fn any(self) -> bool {
-        self.ctx || self.nonnull || self.nullable || self.trusted || self.untrusted || self.arena
-    }
 }
 
 impl Verifier<'_> {
@@ -81,46 +65,65 @@ impl Verifier<'_> {
     }
 
     fn read_arg(&self, btf: &Btf, func: TypeId, n: usize, ty: TypeId, name: &str) -> Check<ArgSpec> {
-        let tags = read_tags(btf, func, n)?;
-        let nullable = tags.nullable;
+        let tags = global_tags::read(btf, func, n)?;
         let resolved = btf.resolve(ty);
-        if tags.any() && !matches!(btf.ty(resolved), Type::Ptr { .. }) {
-            let text = format!("arg#{n} has pointer tag, but is not a pointer type");
-            return Reason::GlobalArgTag { text }.fail();
-        }
         let plain = |class| Ok(ArgSpec { class, nullable: false });
         match btf.ty(resolved) {
+            Type::Ptr { to } => self.read_pointer_arg(btf, n, resolved, *to, tags),
+            _ if tags.any() => global_tags::fail(n, "has pointer tag, but is not a pointer type"),
             Type::Int(i) if i.size <= 8 => plain(ArgClass::Scalar),
             Type::Enum(_) | Type::Enum64(_) => plain(ArgClass::Scalar),
-            Type::Ptr { to } => {
-                let target = btf.resolve(*to);
-                let target_name = btf.name(target);
-                if tags.arena {
-                    return plain(ArgClass::Arena);
-                }
-                if tags.ctx || (btf.kind(target).is_composite() && is_context_type(&self.program.kind, target_name)) {
-                    return plain(ArgClass::Ctx);
-                }
-                if target_name == "bpf_dynptr" {
-                    return plain(ArgClass::Dynptr);
-                }
-                if tags.untrusted {
-                    return plain(ArgClass::UntrustedMem);
-                }
-                if tags.trusted {
-                    return Reason::GlobalArg { arg: n, kind: "PTR".into(), name: name.to_owned() }.fail();
-                }
-                match btf.size_of(target).and_then(|s| u32::try_from(s).ok()) {
-                    Some(size) => Ok(ArgSpec { class: ArgClass::Mem(size), nullable: nullable || !tags.nonnull }),
-                    None => {
-                        let ty = type_words(btf, target);
-                        Reason::GlobalArgSize { arg: n, ty }.fail()
-                    }
-                }
-            }
             other => {
                 let kind = other.kind().label().to_owned();
                 Reason::GlobalArg { arg: n, kind, name: name.to_owned() }.fail()
+            }
+        }
+    }
+
+    fn read_pointer_arg(&self, btf: &Btf, n: usize, ty: TypeId, to: TypeId, tags: Tags) -> Check<ArgSpec> {
+        const CTX: Tags = Tags { ctx: true, ..NO_TAGS };
+        const TRUSTED: Tags = Tags { trusted: true, nullable: true, ..NO_TAGS };
+        const NONNULL: Tags = Tags { nonnull: true, ..NO_TAGS };
+        const MIXED: &str = "has invalid combination of tags";
+        let target = btf.resolve(to);
+        let target_name = btf.name(target);
+        let plain = |class| Ok(ArgSpec { class, nullable: false });
+        if tags.ctx || (btf.kind(target).is_composite() && is_context_type(&self.program.kind, target_name)) {
+            if !tags.within(CTX) {
+                return global_tags::fail(n, MIXED);
+            }
+            if tags.ctx {
+                global_tags::check_ctx_type(&self.program.kind, btf, ty, n)?;
+            }
+            return plain(ArgClass::Ctx);
+        }
+        if btf.kind(target) == Kind::Struct && target_name == "bpf_dynptr" {
+            return if tags.any() { global_tags::fail(n, MIXED) } else { plain(ArgClass::Dynptr) };
+        }
+        if tags.trusted {
+            return if tags.within(TRUSTED) { no_kernel_type(btf, n, target) } else { global_tags::fail(n, MIXED) };
+        }
+        if tags.untrusted {
+            if !tags.within(Tags { untrusted: true, ..NO_TAGS }) {
+                return global_tags::fail(n, "untrusted cannot be combined with any other tags");
+            }
+            let number = matches!(btf.kind(target), Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Void);
+            return if number { plain(ArgClass::UntrustedMem) } else { no_kernel_type(btf, n, target) };
+        }
+        if tags.arena {
+            if !tags.within(Tags { arena: true, ..NO_TAGS }) {
+                return global_tags::fail(n, "arena cannot be combined with any other tags");
+            }
+            return plain(ArgClass::Arena);
+        }
+        if !tags.within(NONNULL) {
+            return global_tags::fail(n, MIXED);
+        }
+        match btf.size_of(target).and_then(|s| u32::try_from(s).ok()) {
+            Some(size) => Ok(ArgSpec { class: ArgClass::Mem(size), nullable: !tags.nonnull }),
+            None => {
+                let ty = type_words(btf, target);
+                Reason::GlobalArgSize { arg: n, ty }.fail()
             }
         }
     }
@@ -145,12 +148,12 @@ impl Verifier<'_> {
                 let fits = match self.ty() {
                     // Raw memory has no context: its first argument takes that place, if it is passed whole.
                     ProgType::RawMem => {
-                        reg.kind == Kind::Mem(self.program.kind.memory_len)
+                        reg.kind == RegKind::Mem(self.program.kind.memory_len)
                             && reg.flags == crate::state::Flags::NONE
                             && reg.off == 0
                             && reg.var.is_const() == Some(0)
                     }
-                    _ => reg.kind == Kind::Ctx,
+                    _ => reg.kind == RegKind::Ctx,
                 };
                 if fits { Ok(()) } else { Reason::ArgCtx { arg: n }.fail() }
             }
@@ -163,12 +166,12 @@ impl Verifier<'_> {
                 Ok(())
             }
             ArgClass::Arena => {
-                if reg.kind == Kind::Arena || reg.is_scalar() {
+                if reg.kind == RegKind::Arena || reg.is_scalar() {
                     return Ok(());
                 }
                 Reason::ArgArena { reg: number }.fail()
             }
-            ArgClass::Dynptr if matches!(reg.kind, Kind::Dynptr | Kind::Stack(_)) => {
+            ArgClass::Dynptr if matches!(reg.kind, RegKind::Dynptr | RegKind::Stack(_)) => {
                 self.use_dynptr(n, r, None).map(|_| ())
             }
             ArgClass::Dynptr => {
@@ -178,30 +181,21 @@ impl Verifier<'_> {
     }
 }
 
-fn read_tags(btf: &Btf, func: TypeId, n: usize) -> Check<Tags> {
-    let mut tags = Tags::default();
-    for tag in btf.decl_tags(func, u32::try_from(n).ok()) {
-        match tag.strip_prefix("arg:") {
-            None => {}
-            Some("ctx") => tags.ctx = true,
-            Some("nonnull") => tags.nonnull = true,
-            Some("nullable") => tags.nullable = true,
-            Some("trusted") => tags.trusted = true,
-            Some("untrusted") => tags.untrusted = true,
-            Some("arena") => tags.arena = true,
-            Some(_) => {
-                let text = format!("arg#{n} has unsupported set of tags");
-                return Reason::GlobalArgTag { text }.fail();
-            }
-        }
-    }
-    Ok(tags)
+const NO_TAGS: Tags =
+    Tags { ctx: false, nonnull: false, nullable: false, trusted: false, untrusted: false, arena: false };
+
+/// The kernel's own types are not at hand, so none of them matches.
+fn no_kernel_type(btf: &Btf, n: usize, target: TypeId) -> Check<ArgSpec> {
+    let why = if btf.name(target).is_empty() { "candidate matching error: -22" } else { "has no matches" };
+    let kind = if btf.kind(target) == Kind::Void { "UNKNOWN" } else { btf.kind(target).label() };
+    let name = if btf.name(target).is_empty() { "(anon)" } else { btf.name(target) };
+    global_tags::fail(n, &format!("reference type('{kind} {name}') {why}"))
 }
 
 fn type_words(btf: &Btf, ty: TypeId) -> String {
     match btf.kind(ty) {
-        backstop_btf::Kind::Fwd => format!("FWD {}", btf.name(ty)),
-        backstop_btf::Kind::Void => "UNKNOWN ".into(),
+        Kind::Fwd => format!("FWD {}", btf.name(ty)),
+        Kind::Void => "UNKNOWN ".into(),
         kind => format!("{} {}", kind.label(), btf.name(ty)),
     }
 }
@@ -213,7 +207,7 @@ pub(crate) fn is_context_type(kind: &ProgKind, name: &str) -> bool {
         Xdp => matches!(name, "xdp_md" | "xdp_buff"),
         ty if contexts::has_skb(ty) => matches!(name, "__sk_buff" | "sk_buff"),
         Kprobe => matches!(name, "pt_regs" | "user_pt_regs" | "bpf_user_pt_regs_t"),
-        PerfEvent => matches!(name, "bpf_perf_event_data" | "pt_regs" | "user_pt_regs" | "user_regs_struct"),
+        PerfEvent => matches!(name, "bpf_perf_event_data" | "bpf_perf_event_data_kern"),
         RawTracepoint | RawTracepointWritable => name == "bpf_raw_tracepoint_args",
         SockOps => matches!(name, "bpf_sock_ops" | "bpf_sock_ops_kern"),
         CgroupSock => matches!(name, "bpf_sock" | "sock"),

@@ -21,6 +21,7 @@ mod equal;
 mod explore;
 mod facts;
 mod global;
+mod global_tags;
 mod graph;
 mod kept;
 mod liveness;

@@ -151,7 +151,7 @@ impl Verifier<'_> {
                         let text = format!("iter_{}(ref_id={id},state={word},depth={depth})", kind.name());
                         out.push_str(if first { &text } else { "iter" });
                     }
-                    Object::IrqFlag => out.push_str("irq_flag"),
+                    Object::IrqFlag { .. } => out.push_str("irq_flag"),
                     Object::Dynptr { .. } => out.push_str("dynptr"),
                 }
                 continue;

@@ -104,6 +104,7 @@ impl Verifier<'_> {
             throws: self.collected.throws,
             exception_callback: self.exception_callback,
             tail_calls: self.collected.tail_calls,
+            context_bytes: self.collected.context_bytes,
             stack_depth,
         };
         (facts, self.finished_stats())

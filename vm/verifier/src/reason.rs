@@ -310,6 +310,8 @@ reasons! {
     KfuncReleaseNone { name: String } Held "release kernel function {name} expects refcounted PTR_TO_BTF_ID";
     KfuncMemSize { inner: Box<Reason>, mem: usize, len: usize } Call "{inner}\narg#{mem} arg#{len} memory, len pair leads to invalid memory access";
     KfuncAllocType { text: &'static str } Call "{text}";
+    KfuncArgUnsupported { name: String, arg: usize, ty: String } Call "kernel function {name} args#{arg} pointer type {ty} is not supported";
+    KfuncMap { text: String } Call "{text}";
     KfuncUnsupported { name: String } Call "kernel function {name} is not supported by this verifier yet";
     IterStack { arg: usize } Call "arg#{arg} expected pointer to an iterator on stack";
     IterUninit { name: &'static str, arg: usize } Call "expected uninitialized iter_{name} as arg #{arg}";
@@ -317,6 +319,7 @@ reasons! {
     IrqStack { arg: usize } Call "arg#{arg} doesn't point to an irq flag on stack";
     IrqUninit { arg: usize } Call "expected uninitialized irq flag as arg#{arg}";
     IrqInit { arg: usize } Call "expected an initialized irq flag as arg#{arg}";
+    IrqClass { saved: &'static str, restored: &'static str } Held "irq flag acquired by {saved} kfuncs cannot be restored with {restored} kfuncs";
     IrqOrder { id: u32, insn: u32 } Held "cannot restore irq state out of order, expected id={id} acquired at insn_idx={insn}";
     LockOffset { reg: u8, lock: &'static str } Held "R{reg} doesn't have constant offset. {lock}_lock has to be at the constant offset";
     LockBtf { map: String, lock: &'static str } Held "map '{map}' has to have BTF in order to use {lock}_lock";
@@ -327,6 +330,7 @@ reasons! {
     FieldNone { map: String, field: &'static str } Map "map '{map}' has no valid {field}";
     FieldPlace { off: i64, field: &'static str, want: u32 } Call "off {off} doesn't point to 'struct {field}' that is at {want}";
     TimerMap { uid: u32, map_uid: u32 } Call "timer pointer in R1 map_uid={uid} doesn't match map pointer in R2 map_uid={map_uid}";
+    LockAgain {} Held "Acquiring the same lock again, AA deadlock detected";
     LockTwo {} Held "Locking two bpf_spin_locks are not allowed";
     UnlockNone { lock: &'static str } Held "{lock}_unlock without taking a lock";
     UnlockOther { lock: &'static str } Held "{lock}_unlock of different lock";

@@ -1,7 +1,7 @@
 //! What 64-bit immediate loads name, and maps that a program of this type may not have (Linux: `resolve_pseudo_ldimm64`).
 
 use backstop_isa::{DecodeError, Instr, Pseudo};
-use backstop_model::{MapKind, field_refusal};
+use backstop_model::{MapKind, Program, field_refusal};
 
 use crate::code::Code;
 use crate::env::Verifier;
@@ -11,6 +11,8 @@ use crate::world::FieldClass;
 
 /// Most maps of one program.
 const MAX_MAPS: usize = 64;
+/// Bytes of one page of an arena.
+const ARENA_PAGE: u64 = 4096;
 /// Offsets at or beyond this are refused.
 pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
 
@@ -46,6 +48,7 @@ impl Verifier<'_> {
             if used.len() >= MAX_MAPS {
                 return Reason::ManyMaps {}.fail();
             }
+            self.check_arena(index, used)?;
             used.push(index);
             self.check_map(MapId(index))?;
         }
@@ -64,10 +67,19 @@ impl Verifier<'_> {
             return Reason::MapNoDirect {}.fail();
         }
         let inside = match spec.kind {
-            MapKind::Arena => true,
+            MapKind::Arena => u64::from(off) <= u64::from(spec.max_entries) * ARENA_PAGE,
             _ => spec.max_entries == 1 && off < spec.value_size,
         };
         if inside { Ok(()) } else { Reason::MapValuePointer { size: spec.value_size, off }.fail() }
+    }
+
+    /// Addresses can be cast to one arena only.
+    fn check_arena(&self, index: u32, used: &[u32]) -> Check {
+        let is_arena = |i: u32| self.world.map(MapId(i)).spec.kind == MapKind::Arena;
+        if is_arena(index) && used.iter().any(|i| is_arena(*i)) {
+            return Reason::MapProg { text: "Only one arena per program" }.fail();
+        }
+        Ok(())
     }
 
     /// Linux: `check_map_prog_compatibility`.
@@ -93,6 +105,20 @@ impl Verifier<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether some load of an address names an arena.
+pub(crate) fn names_arena(program: &Program) -> bool {
+    const LD_IMM64: u8 = 0x18;
+    const BY_INDEX: [u8; 2] = [5, 6];
+    program.slots.iter().any(|slot| {
+        slot.code == LD_IMM64
+            && BY_INDEX.contains(&slot.src)
+            && usize::try_from(slot.imm)
+                .ok()
+                .and_then(|i| program.maps.get(i))
+                .is_some_and(|m| m.kind == MapKind::Arena)
+    })
 }
 
 /// Faults that Linux finds wherever they stand, reached or not.

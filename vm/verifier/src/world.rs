@@ -38,6 +38,17 @@ impl FieldClass {
         })
     }
 
+    /// Bytes of the field.
+    pub const fn size(self) -> u32 {
+        match self {
+            FieldClass::SpinLock | FieldClass::ResSpinLock | FieldClass::Refcount => 4,
+            FieldClass::Kptr => 8,
+            FieldClass::Timer | FieldClass::Workqueue | FieldClass::ListHead | FieldClass::RbRoot => 16,
+            FieldClass::ListNode => 24,
+            FieldClass::RbNode => 32,
+        }
+    }
+
     /// Linux's name of the field.
     pub const fn name(self) -> &'static str {
         match self {
@@ -125,7 +136,10 @@ fn field_of(btf: &Btf, ty: TypeId, off: u32, depth: u32, found: &mut Vec<FieldAt
             }
         }
         Type::Struct(c) => match FieldClass::by_struct(btf.name(resolved)) {
-            Some(class) if found.len() < MAX_FIELDS => found.push(FieldAt { class, off, size: c.size }),
+            // Linux knows a field by name and size; of another size it is a struct like any other.
+            Some(class) if c.size == class.size() && found.len() < MAX_FIELDS => {
+                found.push(FieldAt { class, off, size: c.size })
+            }
             _ => collect_fields(btf, resolved, off, depth + 1, found),
         },
         Type::Ptr { to } => {

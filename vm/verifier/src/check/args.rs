@@ -435,9 +435,14 @@ impl Verifier<'_> {
         Reason::ArgType { reg: r.index() as u8, ty, expected: "fp".into() }.fail()
     }
 
-    /// The context is plain memory of unknown length.
+    /// The context stands in memory as the program sees it, so that it may be passed on as memory (Linux: types without
+    /// `convert_ctx_access`).
     fn free_context(&self) -> bool {
-        self.ty() == backstop_model::ProgType::Syscall
+        use backstop_model::ProgType::*;
+        matches!(
+            self.ty(),
+            Syscall | Kprobe | Tracepoint | RawTracepoint | RawTracepointWritable | CgroupDevice | Netfilter
+        )
     }
 
     fn check_context_memory(&mut self, r: Reg, size: i64, write: bool, zero_ok: bool) -> Check {
@@ -448,7 +453,11 @@ impl Verifier<'_> {
         }
         self.check_offset_free(&reg, r, false)?;
         match contexts::access(&self.program.kind, size - 1, 1, write) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                let bytes = u32::try_from(size).unwrap_or(u32::MAX);
+                self.collected.context_bytes = self.collected.context_bytes.max(bytes);
+                Ok(())
+            }
             Err(_) => Reason::CtxAccess { off: size - 1, size: 1 }.fail(),
         }
     }

@@ -80,7 +80,7 @@ impl Verifier<'_> {
     }
 
     /// References that only hold under a lock are gone.
-    fn forget_borrowed(&mut self) {
+    pub(super) fn forget_borrowed(&mut self) {
         self.cur.for_each_reg(|r| r.is_pointer() && r.flags.has(Flags::NON_OWN_REF), |r| *r = RegState::UNKNOWN);
     }
 

@@ -5,9 +5,11 @@ mod dynptr;
 mod lock;
 mod mem;
 mod region;
+mod res_lock;
 mod stack_access;
 mod stack_range;
 
 pub(crate) use args::CallMeta;
 pub(crate) use dynptr::DynptrUse;
 pub(crate) use mem::{Access, Value};
+pub(crate) use res_lock::res_lock_call;

@@ -7,6 +7,8 @@ pub(crate) enum RefKind {
     Pointer,
     /// A spin lock: which lookup and which map or object type it lies in.
     Lock { id: u32, place: u64 },
+    /// A resilient spin lock, likewise; `irq`: taken with interrupts off.
+    ResLock { id: u32, place: u64, irq: bool },
     /// A saved irq flag.
     Irq,
 }
@@ -62,14 +64,39 @@ impl Held {
 
     pub fn unlock(&mut self, id: u32, place: u64) -> bool {
         let Some(i) = self.refs.iter().rposition(|r| r.kind == RefKind::Lock { id, place }) else { return false };
-        self.refs.remove(i);
+        self.drop_lock(i);
+        true
+    }
+
+    fn drop_lock(&mut self, at: usize) {
+        self.refs.remove(at);
         self.locks = self.locks.saturating_sub(1);
         let outer = self.refs.iter().rev().find_map(|r| match r.kind {
-            RefKind::Lock { id, place } => Some((id, place)),
+            RefKind::Lock { id, place } | RefKind::ResLock { id, place, .. } => Some((id, place)),
             _ => None,
         });
         (self.active_lock_id, self.active_lock_place) = outer.unwrap_or((0, 0));
-        true
+    }
+
+    pub fn has_res_lock(&self, id: u32, place: u64) -> bool {
+        self.has_res_lock_of(id, place, false) || self.has_res_lock_of(id, place, true)
+    }
+
+    pub fn has_res_lock_of(&self, id: u32, place: u64, irq: bool) -> bool {
+        self.refs.iter().any(|r| r.kind == RefKind::ResLock { id, place, irq })
+    }
+
+    pub fn lock_resilient(&mut self, new_id: u32, insn: u32, id: u32, place: u64, irq: bool) {
+        self.acquire(new_id, insn, RefKind::ResLock { id, place, irq });
+        self.locks += 1;
+        self.active_lock_id = id;
+        self.active_lock_place = place;
+    }
+
+    pub fn unlock_resilient(&mut self, id: u32, place: u64, irq: bool) {
+        if let Some(i) = self.refs.iter().rposition(|r| r.kind == RefKind::ResLock { id, place, irq }) {
+            self.drop_lock(i);
+        }
     }
 
     /// Opens an irq-off section.

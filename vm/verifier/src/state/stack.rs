@@ -47,7 +47,10 @@ pub(crate) enum Object {
         depth: u32,
         first: bool,
     },
-    IrqFlag,
+    /// `lock`: saved by taking a resilient lock.
+    IrqFlag {
+        lock: bool,
+    },
     Dynptr {
         kind: DynptrKind,
         first: bool,

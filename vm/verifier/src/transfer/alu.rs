@@ -49,10 +49,12 @@ impl Verifier<'_> {
         }
         self.writable(dst)?;
         let dst_reg = *self.reg(dst);
-        if dst_reg.kind == Kind::Arena {
+        let src_reg = self.operand(src);
+        // Whatever is computed with an address of the arena is one: only its low half counts.
+        if dst_reg.kind == Kind::Arena || src_reg.kind == Kind::Arena {
+            self.cur.set(dst, RegState { kind: Kind::Arena, ..RegState::UNKNOWN });
             return Ok(Step::Next);
         }
-        let src_reg = self.operand(src);
         match (dst_reg.is_pointer(), src_reg.is_pointer()) {
             (true, true) => {
                 if op == AluOp::Sub && self.leaks_allowed() {
@@ -243,7 +245,7 @@ impl Verifier<'_> {
         if let Err(illegal) = instr.check_legal() {
             return Reason::Malformed { what: illegal.kernel_text().unwrap_or_else(|| illegal.to_string()) }.fail();
         }
-        if !self.program.maps.iter().any(|m| m.kind == backstop_model::MapKind::Arena) {
+        if !self.has_arena {
             return Reason::ArenaOps {
                 text: "addr_space_cast insn can only be used in a program that has an associated arena".into(),
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstop_isa::Reg;
+use backstop_isa::{Instr, Reg};
 use backstop_model::CallbackUse;
 
 use crate::code::CallClass;
@@ -55,7 +55,9 @@ impl Verifier<'_> {
         if self.pending.len() >= self.options.limits.jumps {
             return Reason::TooComplexJumps { count: self.pending.len() as u64 + 1 }.fail();
         }
-        let mut state = State::new(frame, false, start);
+        // A workqueue's function runs in a context of its own that may sleep; a timer's does not.
+        let sleepable = matches!(self.instr(self.insn), Some(Instr::CallKfunc { .. }));
+        let mut state = State::new(frame, sleepable, start);
         state.parent = None;
         self.pending.push(Pending { state, insn: start, prev: self.insn });
         Ok(())

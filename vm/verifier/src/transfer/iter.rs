@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use backstop_isa::{Reg, Size};
-use backstop_model::Kfunc;
+use backstop_model::{BuiltinKfunc, Kfunc};
 
-use crate::check::{Access, Value};
+use crate::check::{Access, Value, res_lock_call};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::state::{Byte, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi};
@@ -75,11 +75,14 @@ impl Verifier<'_> {
 
     fn open_iter(&mut self, kind: IterKind, arg: usize, r: Reg, reg: &RegState, frame: usize) -> Check {
         let Some(slot) = self.object_slot(reg, kind.slots()) else {
+            if may_be_slot(reg, kind.slots()) {
+                self.touch(r, 0)?;
+            }
             return Reason::IterUninit { name: kind.name(), arg }.fail();
         };
         let occupied = (0..kind.slots()).any(|n| {
             let there = self.cur.frame_at(frame).slot(slot - n);
-            there.is_some_and(|s| s.bytes.iter().any(|b| matches!(b, Byte::Iter | Byte::Dynptr | Byte::IrqFlag)))
+            there.is_some_and(|s| s.bytes.contains(&Byte::Iter))
         });
         if occupied {
             return Reason::IterUninit { name: kind.name(), arg }.fail();
@@ -138,16 +141,22 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    pub fn process_irq_flag(&mut self, arg: usize, reg: &RegState, save: bool) -> Check {
+    pub fn process_irq_flag(&mut self, arg: usize, reg: &RegState, known: Option<BuiltinKfunc>) -> Check {
+        let lock = res_lock_call(known);
+        let save = known == Some(BuiltinKfunc::LocalIrqSave) || matches!(lock, Some((true, _)));
+        let lock = lock.is_some();
         let Kind::Stack(frame) = reg.kind else { return Reason::IrqStack { arg }.fail() };
         let frame = usize::from(frame);
+        let r = Reg::new(arg as u8 + 1).unwrap_or(Reg::R1);
         let Some(slot) = self.object_slot(reg, 1) else {
+            if save && may_be_slot(reg, 1) {
+                self.touch(r, 0)?;
+            }
             return if save { Reason::IrqUninit { arg } } else { Reason::IrqInit { arg } }.fail();
         };
         let there = self.cur.frame_at(frame).slot(slot).cloned().unwrap_or(Slot::EMPTY);
-        let r = Reg::new(arg as u8 + 1).unwrap_or(Reg::R1);
         if save {
-            if there.bytes.iter().any(|b| b.is_special()) {
+            if there.bytes.contains(&Byte::IrqFlag) {
                 return Reason::IrqUninit { arg }.fail();
             }
             self.touch(r, 0)?;
@@ -155,7 +164,7 @@ impl Verifier<'_> {
             self.cur.held_mut().irq_save(id, at);
             let owner = RegState { ref_id: id, ..RegState::pointer(Kind::Stack(frame as u8)) };
             *self.cur.frame_at_mut(frame).slot_mut(slot) =
-                Slot { bytes: [Byte::IrqFlag; 8], reg: Some(Arc::new(owner)), object: Some(Object::IrqFlag) };
+                Slot { bytes: [Byte::IrqFlag; 8], reg: Some(Arc::new(owner)), object: Some(Object::IrqFlag { lock }) };
             self.liveness.now.write(frame, slot);
             return Ok(());
         }
@@ -163,6 +172,10 @@ impl Verifier<'_> {
             return Reason::IrqInit { arg }.fail();
         }
         self.liveness.now.read(frame, slot);
+        if there.object != Some(Object::IrqFlag { lock }) {
+            let (saved, restored) = if lock { ("native", "lock") } else { ("lock", "native") };
+            return Reason::IrqClass { saved, restored }.fail();
+        }
         if let Err(innermost) = self.cur.held_mut().irq_restore(there.reference()) {
             let (id, insn) = innermost.map_or((0, 0), |r| (r.id, r.insn));
             return Reason::IrqOrder { id, insn }.fail();
@@ -171,6 +184,13 @@ impl Verifier<'_> {
         self.liveness.now.write(frame, slot);
         Ok(())
     }
+}
+
+/// The pointer is one that Linux goes on to write through, so that its bounds decide: aligned, and not wholly above the frame.
+fn may_be_slot(reg: &RegState, slots: usize) -> bool {
+    let Some(var) = reg.var.is_const() else { return false };
+    let off = (var as i64).wrapping_add(i64::from(reg.off));
+    off % 8 == 0 && (off < 0 && -off >= 8 * slots as i64 || off == 0 && slots == 1)
 }
 
 fn set_iter(state: &mut State, frame: usize, slot: usize, change: impl Fn(&mut IterState, &mut u32)) {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use backstop_isa::Reg;
-use backstop_model::{BuiltinKfunc, Kfunc, kfuncs, returns};
+use backstop_model::{BuiltinKfunc, CallbackUse, Kfunc, kfuncs, returns};
 
 use crate::check::DynptrUse;
 use crate::code::builtin;
 use crate::env::Verifier;
 use crate::explore::Step;
 use crate::reason::{Check, Reason};
-use crate::state::Flags;
+use crate::state::{Flags, MapId};
+use crate::transfer::callback::CallbackArgs;
 
 /// What the arguments of one kfunc call said.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,11 @@ pub(crate) struct KfuncMeta {
     pub r0_size: Option<u64>,
     /// Dynptr that was passed.
     pub dynptr: Option<DynptrUse>,
+    /// Map that was passed, or that an argument points into.
+    pub map: Option<MapId>,
+    pub map_uid: u32,
+    /// Function that was passed, to be called later.
+    pub func: Option<u32>,
 }
 
 impl Verifier<'_> {
@@ -66,6 +72,8 @@ impl Verifier<'_> {
                     | ResSpinUnlock
                     | ResSpinLockIrqsave
                     | ResSpinUnlockIrqrestore
+                    | ArenaAllocPages
+                    | ArenaFreePages
             )
         )
     }
@@ -82,7 +90,12 @@ impl Verifier<'_> {
             return Reason::KfuncSleepable { name: kfunc.name.clone() }.fail();
         }
         let mut meta = KfuncMeta::default();
+        self.fork_failed_lock(known)?;
         self.check_kfunc_args(&kfunc, known, &mut meta)?;
+        if let (Some(BuiltinKfunc::WqSetCallback), Some(f)) = (known, meta.func) {
+            let args = CallbackArgs { uses: CallbackUse::Timer, map: meta.map, map_uid: meta.map_uid };
+            self.push_callback(f as usize, &args)?;
+        }
         self.sections(&kfunc, known)?;
         self.release_kfunc_argument(&kfunc, index, &meta)?;
         if known == Some(BuiltinKfunc::Throw) {

@@ -1,61 +1,38 @@
 //! Arguments of kfuncs, by BTF and by the suffixes of parameter names (Linux: `check_kfunc_args`).
 
-use backstop_btf::{Btf, Kind as BtfKind, Type, TypeId};
+use backstop_btf::{Btf, Type, TypeId};
 use backstop_isa::Reg;
 use backstop_model::{BuiltinKfunc, Kfunc};
 
-use crate::check::CallMeta;
+use crate::check::{CallMeta, res_lock_call};
 use crate::env::Verifier;
-use crate::global::is_context_type;
 use crate::reason::{Check, Reason};
 use crate::state::{DynptrKind, Flags, Kind, RegState};
 use crate::transfer::kfunc::KfuncMeta;
-
-/// One parameter.
-#[derive(Clone, Copy)]
-struct Param<'a> {
-    /// Counted from 0.
-    n: usize,
-    r: Reg,
-    name: &'a str,
-    ty: TypeId,
-}
-
-/// What follows from how a kfunc's parameter is named.
-fn has_suffix(name: &str, suffix: &str) -> bool {
-    name.len() > suffix.len() && name.ends_with(suffix)
-}
+use crate::transfer::kfunc_class::{KfuncArg, Param};
+use crate::transfer::kfunc_map::check_kfunc_map;
 
 /// Kfuncs that this verifier judges.
 fn judged(known: Option<BuiltinKfunc>) -> bool {
     use BuiltinKfunc::*;
-    matches!(
+    !matches!(
         known,
-        None | Some(
-            Throw
-                | IterNumNew
-                | IterNumNext
-                | IterNumDestroy
-                | IterBitsNew
-                | IterBitsNext
-                | IterBitsDestroy
-                | RcuReadLock
-                | RcuReadUnlock
-                | PreemptDisable
-                | PreemptEnable
-                | LocalIrqSave
-                | LocalIrqRestore
-                | ObjNew
-                | ObjDrop
-                | DynptrFromSkb
-                | DynptrFromXdp
-                | DynptrSlice
-                | DynptrSliceRdwr
-                | DynptrAdjust
-                | DynptrClone
-                | DynptrSize
-                | DynptrIsNull
-                | DynptrIsRdonly
+        Some(
+            PercpuObjNew
+                | PercpuObjDrop
+                | RefcountAcquire
+                | ListPushFront
+                | ListPushBack
+                | ListPopFront
+                | ListPopBack
+                | ListFront
+                | ListBack
+                | RbtreeAdd
+                | RbtreeRemove
+                | RbtreeFirst
+                | RbtreeRoot
+                | RbtreeLeft
+                | RbtreeRight
         )
     )
 }
@@ -80,10 +57,10 @@ impl Verifier<'_> {
         }
         let mut skip = false;
         for (i, p) in params.iter().enumerate() {
-            if std::mem::take(&mut skip) || has_suffix(p.name, "__ign") || has_suffix(p.name, "__prog") {
+            if std::mem::take(&mut skip) || p.has("__ign") || p.has("__prog") {
                 continue;
             }
-            let next = params.get(i + 1).filter(|q| has_suffix(q.name, "__sz") || has_suffix(q.name, "__szk"));
+            let next = params.get(i + 1).filter(|q| q.is_length(self.reg(q.r)));
             skip = self.check_kfunc_arg(kfunc, known, &btf, *p, next.copied(), meta)?;
         }
         if kfunc.flags.release && meta.release.is_none() {
@@ -106,13 +83,9 @@ impl Verifier<'_> {
         if !matches!(btf.resolved(p.ty), Type::Ptr { .. }) {
             return self.check_kfunc_scalar(p, &reg, meta).map(|()| false);
         }
-        self.readable(p.r)?;
-        let nullable = has_suffix(p.name, "__nullable") || has_suffix(p.name, "__opt");
-        let sized = len.filter(|l| has_suffix(l.name, "__szk"));
-        if let (true, Some(len)) = (reg.is_null() && nullable, sized) {
-            return self.check_const_buffer(p, len, &reg, meta).map(|()| true);
-        }
-        if (reg.is_null() || reg.maybe_null()) && (kfunc.flags.trusted_args || kfunc.flags.release) && !nullable {
+        let trusts = kfunc.flags.trusted_args || kfunc.flags.release;
+        let nullable = p.has("__nullable") || p.has("__opt");
+        if (reg.is_null() || reg.maybe_null()) && (trusts || kfunc.flags.rcu) && !nullable {
             return Reason::KfuncNullArg { arg: p.n }.fail();
         }
         if reg.ref_id != 0 {
@@ -121,37 +94,58 @@ impl Verifier<'_> {
                 meta.release = Some((p.r, reg.ref_id));
             }
         }
-        if reg.is_null() && nullable {
-            return Ok(len.is_some());
+        let class = self.classify_kfunc_arg(kfunc, known, btf, p, &reg, len.is_some())?;
+        if class == KfuncArg::Null {
+            return Ok(false);
         }
-        if kfunc.flags.iter_new || kfunc.flags.iter_next || kfunc.flags.iter_destroy {
-            let iterator = btf.pointee(p.ty).map(|t| btf.name(btf.resolve(t)).to_owned()).unwrap_or_default();
-            if iterator.starts_with("bpf_iter_") {
-                return self.process_iter_arg(kfunc, &iterator, p.n, p.r, &reg, meta).map(|()| false);
+        if class == KfuncArg::Map {
+            self.note_kfunc_map(p, &reg, meta)?;
+        }
+        if matches!(class, KfuncArg::Map | KfuncArg::AllocObject | KfuncArg::Struct) && (trusts || kfunc.flags.rcu) {
+            check_trusted(&reg, p.r, kfunc.flags.rcu)?;
+        }
+        self.check_arg_offset(p.r, &reg, kfunc.flags.release && reg.ref_id != 0)?;
+        self.readable(p.r)?;
+        match class {
+            KfuncArg::Null => {}
+            KfuncArg::Ctx => self.check_kfunc_ctx(known, p, &reg)?,
+            KfuncArg::AllocObject => self.check_object_arg(p, &reg, meta)?,
+            KfuncArg::RefcountedObject | KfuncArg::Graph => {
+                return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail();
+            }
+            KfuncArg::Dynptr => self.check_kfunc_dynptr(known, p, &reg, meta)?,
+            KfuncArg::Iterator => {
+                let iterator = btf.pointee(p.ty).map(|t| btf.name(btf.resolve(t)).to_owned()).unwrap_or_default();
+                self.process_iter_arg(kfunc, &iterator, p.n, p.r, &reg, meta)?;
+            }
+            KfuncArg::ConstString => self.check_kfunc_string(p, &reg)?,
+            KfuncArg::Map => check_kfunc_map(p, &reg)?,
+            KfuncArg::Workqueue => self.check_workqueue(p, &reg, meta)?,
+            KfuncArg::IrqFlag => self.process_irq_flag(p.n, &reg, known)?,
+            KfuncArg::ResSpinLock => {
+                let Some((takes, irq)) = res_lock_call(known) else {
+                    return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail();
+                };
+                self.process_res_lock_arg(p.n, p.r, &reg, takes, irq)?;
+            }
+            KfuncArg::Struct => self.check_kfunc_struct(kfunc, btf, p, &reg)?,
+            KfuncArg::Callback => self.note_kfunc_callback(p, &reg, meta)?,
+            KfuncArg::Memory => self.check_kfunc_memory(btf, p, &reg)?,
+            KfuncArg::SizedMemory => {
+                if let Some(len) = len {
+                    self.check_kfunc_sized(p, len, &reg, meta)?;
+                }
+                return Ok(true);
             }
         }
-        match known {
-            Some(BuiltinKfunc::LocalIrqSave | BuiltinKfunc::LocalIrqRestore) => {
-                return self.process_irq_flag(p.n, &reg, known == Some(BuiltinKfunc::LocalIrqSave)).map(|()| false);
-            }
-            Some(BuiltinKfunc::ObjDrop) => return self.check_object_arg(p, &reg, meta).map(|()| false),
-            _ => {}
-        }
-        let dynptr = btf.pointee(p.ty).is_some_and(|t| btf.name(btf.resolve(t)) == "bpf_dynptr");
-        if dynptr {
-            return self.check_kfunc_dynptr(known, p, &reg, meta).map(|()| false);
-        }
-        if let Some(len) = len.filter(|l| has_suffix(l.name, "__szk")) {
-            return self.check_const_buffer(p, len, &reg, meta).map(|()| true);
-        }
-        self.check_kfunc_pointer(kfunc, btf, p, &reg, len)
+        Ok(false)
     }
 
     fn check_kfunc_scalar(&mut self, p: Param, reg: &RegState, meta: &mut KfuncMeta) -> Check {
         if !reg.is_scalar() {
             return Reason::NotScalar { reg: p.r.index() as u8 }.fail();
         }
-        if has_suffix(p.name, "__k") || has_suffix(p.name, "__szk") {
+        if p.has("__k") {
             let Some(value) = reg.scalar_const() else {
                 return Reason::KfuncConst { reg: p.r.index() as u8 }.fail();
             };
@@ -169,7 +163,7 @@ impl Verifier<'_> {
         meta: &mut KfuncMeta,
     ) -> Check {
         self.check_dynptr_place(p.n, reg)?;
-        if !has_suffix(p.name, "__uninit") {
+        if !p.has("__uninit") {
             meta.dynptr = Some(self.use_dynptr(p.n, p.r, None)?);
             return Ok(());
         }
@@ -185,12 +179,13 @@ impl Verifier<'_> {
         self.make_dynptr(p.r, kind, shared)
     }
 
-    /// An optional buffer and its constant length, which is also the length of the result.
-    fn check_const_buffer(&mut self, p: Param, len: Param, reg: &RegState, meta: &mut KfuncMeta) -> Check {
-        if reg.is_null() {
-            self.check_scalar_arg(len.r)?;
-        } else {
+    /// Memory and its length; a constant length is also that of the result.
+    fn check_kfunc_sized(&mut self, p: Param, len: Param, reg: &RegState, meta: &mut KfuncMeta) -> Check {
+        if !(reg.is_null() && p.has("__opt")) {
             self.check_kfunc_buffer(p, len)?;
+        }
+        if !len.has("__szk") {
+            return Ok(());
         }
         let Some(size) = self.reg(len.r).scalar_const() else {
             return Reason::KfuncConst { reg: len.r.index() as u8 }.fail();
@@ -201,9 +196,6 @@ impl Verifier<'_> {
     }
 
     fn check_object_arg(&mut self, p: Param, reg: &RegState, meta: &mut KfuncMeta) -> Check {
-        if reg.ref_id == 0 && !(matches!(reg.kind, Kind::Btf(_)) && reg.flags.any(Flags::ALLOC.with(Flags::TRUSTED))) {
-            return Reason::KfuncReferenced { reg: p.r.index() as u8 }.fail();
-        }
         let fits = matches!(reg.kind, Kind::Btf(_)) && reg.flags == Flags::ALLOC;
         if !fits {
             let what = "expected pointer to allocated object".into();
@@ -212,75 +204,47 @@ impl Verifier<'_> {
         if reg.ref_id == 0 {
             return Reason::KfuncAllocType { text: "allocated object must be referenced" }.fail();
         }
-        self.check_arg_offset(p.r, reg, true)?;
         meta.dropped = true;
         Ok(())
     }
 
-    fn check_kfunc_pointer(
-        &mut self,
-        kfunc: &Kfunc,
-        btf: &Btf,
-        p: Param,
-        reg: &RegState,
-        len: Option<Param>,
-    ) -> Check<bool> {
-        let Some(target) = btf.pointee(p.ty).map(|t| btf.resolve(t)) else { return Ok(false) };
-        let composite = btf.kind(target).is_composite();
-        self.check_arg_offset(p.r, reg, kfunc.flags.release && reg.ref_id != 0)?;
-        if composite && is_context_type(&self.program.kind, btf.name(target)) {
-            if reg.kind == Kind::Ctx {
-                return Ok(false);
-            }
+    fn check_kfunc_ctx(&self, known: Option<BuiltinKfunc>, p: Param, reg: &RegState) -> Check {
+        if reg.kind != Kind::Ctx {
             let what = format!("expected pointer to ctx, but got {}", reg.type_name());
             return Reason::KfuncArgPointer { arg: p.n, what }.fail();
         }
-        if let (true, Kind::Btf(b)) = (composite, reg.kind) {
-            return self.check_kfunc_struct(kfunc, btf, target, p, reg, b).map(|()| len.is_some());
+        if known == Some(BuiltinKfunc::CastToKernCtx) {
+            return Reason::KfuncUnsupported { name: BuiltinKfunc::CastToKernCtx.name().to_owned() }.fail();
         }
-        if let Some(len) = len {
-            return self.check_kfunc_buffer(p, len).map(|()| true);
-        }
-        if composite && !scalars_only(btf, target, 0) {
-            let what = format!(
-                "pointer type {} must point to scalar, or struct with scalar",
-                btf.type_name(target).to_uppercase_kind()
-            );
-            return Reason::KfuncArgPointer { arg: p.n, what }.fail();
-        }
+        Ok(())
+    }
+
+    fn check_kfunc_memory(&mut self, btf: &Btf, p: Param, reg: &RegState) -> Check {
+        let Some(to) = btf.pointee(p.ty) else { return Ok(()) };
+        let target = btf.resolve(to);
         let Some(size) = btf.size_of(target).and_then(|s| i64::try_from(s).ok()) else {
             let what = format!("reference type('{}') size cannot be determined: -22", btf.type_name(target));
             return Reason::KfuncArgPointer { arg: p.n, what }.fail();
         };
-        self.check_sized(p.r, reg, size, !btf.is_const(btf.pointee(p.ty).unwrap_or(TypeId::VOID)))?;
-        Ok(false)
+        self.check_sized(p.r, reg, size, !btf.is_const(to))
     }
 
-    fn check_kfunc_struct(
-        &mut self,
-        kfunc: &Kfunc,
-        btf: &Btf,
-        target: TypeId,
-        p: Param,
-        reg: &RegState,
-        b: crate::state::BtfRef,
-    ) -> Check {
+    fn check_kfunc_struct(&mut self, kfunc: &Kfunc, btf: &Btf, p: Param, reg: &RegState) -> Check {
         let n = p.r.index() as u8;
         if reg.maybe_null() {
             return Reason::KfuncNullArg { arg: p.n }.fail();
         }
-        let trusted =
-            reg.ref_id != 0 || reg.flags.has(Flags::TRUSTED) || (kfunc.flags.rcu && reg.flags.has(Flags::RCU));
-        let untrusted = reg.flags.any(Flags::UNTRUSTED);
-        if (kfunc.flags.trusted_args || kfunc.flags.release || untrusted) && !trusted {
-            return if kfunc.flags.rcu { Reason::KfuncRcu { reg: n } } else { Reason::KfuncReferenced { reg: n } }
-                .fail();
+        if reg.flags.any(Flags::UNTRUSTED) {
+            check_trusted(reg, p.r, kfunc.flags.rcu)?;
         }
-        let Some(have_btf) = self.world.btf(b) else { return Ok(()) };
-        let have = have_btf.name(TypeId(b.id)).to_owned();
-        let want = btf.name(target).to_owned();
-        let local = reg.flags.has(Flags::ALLOC);
-        if have != want || local {
+        let want = btf.pointee(p.ty).map(|t| btf.name(btf.resolve(t)).to_owned()).unwrap_or_default();
+        let have = match reg.kind {
+            Kind::Btf(b) => self.world.btf(b).map(|have| have.name(TypeId(b.id)).to_owned()),
+            _ => Some(reg.type_name()),
+        };
+        let Some(have) = have else { return Reason::KfuncReferenced { reg: n }.fail() };
+        let foreign = reg.flags.has(Flags::ALLOC) || !matches!(reg.kind, Kind::Btf(_));
+        if have != want || foreign {
             return Reason::KfuncPointerStruct { name: kfunc.name.clone(), arg: p.n, want, reg: n, have }.fail();
         }
         self.check_offset_free(reg, p.r, false)
@@ -321,30 +285,20 @@ impl Verifier<'_> {
     }
 }
 
-/// A struct of numbers alone, to any depth that Linux looks (`__btf_type_is_scalar_struct`).
-fn scalars_only(btf: &Btf, ty: TypeId, depth: u32) -> bool {
-    if depth > 4 {
-        return false;
+/// What the caller vouches for: an acquired object, or one that a kfunc or lookup said is safe to use (Linux:
+/// `is_trusted_reg`). With `rcu` one that RCU protects is enough.
+fn check_trusted(reg: &RegState, r: Reg, rcu: bool) -> Check {
+    const VOUCHED: Flags = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
+    let unsafe_flags = reg.flags.without(VOUCHED) != Flags::NONE;
+    let kernel_known =
+        matches!(reg.kind, Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::MapPtr(_)) && !unsafe_flags;
+    if reg.ref_id != 0 || kernel_known || (reg.flags.any(VOUCHED) && !unsafe_flags) {
+        return Ok(());
     }
-    let ty = btf.resolve(ty);
-    match btf.ty(ty) {
-        Type::Int(_) | Type::Enum(_) | Type::Enum64(_) => true,
-        Type::Array { elem, .. } => scalars_only(btf, *elem, depth + 1),
-        Type::Struct(_) => btf.members(ty).iter().all(|m| scalars_only(btf, m.ty, depth + 1)),
-        _ => btf.kind(ty) == BtfKind::Void && depth == 0,
-    }
-}
-
-trait UppercaseKind {
-    fn to_uppercase_kind(&self) -> String;
-}
-
-impl UppercaseKind for str {
-    /// `struct foo` as Linux prints it here: `STRUCT foo`.
-    fn to_uppercase_kind(&self) -> String {
-        match self.split_once(' ') {
-            Some((kind, name)) => format!("{} {name}", kind.to_uppercase()),
-            None => self.to_owned(),
-        }
+    let reg_no = r.index() as u8;
+    match rcu {
+        true if reg.flags.has(Flags::RCU) => Ok(()),
+        true => Reason::KfuncRcu { reg: reg_no }.fail(),
+        false => Reason::KfuncReferenced { reg: reg_no }.fail(),
     }
 }

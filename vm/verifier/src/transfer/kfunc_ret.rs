@@ -6,6 +6,7 @@ use backstop_btf::{Type, TypeId};
 use backstop_isa::Reg;
 use backstop_model::{BuiltinKfunc, Kfunc, returns};
 
+use crate::check::res_lock_call;
 use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
@@ -23,10 +24,17 @@ impl Verifier<'_> {
                 Some(BuiltinKfunc::DynptrSlice | BuiltinKfunc::DynptrSliceRdwr) => {
                     self.dynptr_slice(known == Some(BuiltinKfunc::DynptrSlice), meta)?
                 }
+                Some(BuiltinKfunc::RdonlyCast) => match meta.constant {
+                    // No type at all: loads are probed and give numbers.
+                    Some(0) => RegState::pointer(Kind::Mem(0)).flagged(Flags::RDONLY.with(Flags::UNTRUSTED)),
+                    _ => return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail(),
+                },
                 _ => self.pointer_result(kfunc, to, meta)?,
             },
             _ => {
-                self.cur.set(Reg::R0, scalar_result(btf.size_of(proto.ret)));
+                let taken = matches!(res_lock_call(known), Some((true, _)));
+                let r0 = if taken { RegState::constant(0) } else { scalar_result(btf.size_of(proto.ret)) };
+                self.cur.set(Reg::R0, r0);
                 return Ok(());
             }
         };

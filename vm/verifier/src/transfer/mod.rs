@@ -8,6 +8,8 @@ mod helper;
 mod iter;
 mod kfunc;
 mod kfunc_args;
+mod kfunc_class;
+mod kfunc_map;
 mod kfunc_ret;
 mod loads;
 mod packet_branch;

@@ -24,7 +24,7 @@ const SPECIAL: [(&str, u32, u32); 12] = [
     ("bpf_spin_lock", 4, 4),
     ("bpf_res_spin_lock", 4, 4),
     ("bpf_timer", 16, 8),
-    ("bpf_wq", 8, 8),
+    ("bpf_wq", 16, 8),
     ("bpf_list_head", 16, 8),
     ("bpf_list_node", 24, 8),
     ("bpf_rb_root", 16, 8),
