@@ -23,7 +23,7 @@ pub struct GuestField {
 /// declares one safely.
 ///
 /// # Safety
-/// The type is `#[repr(C)]`, has no padding that must stay unseen, is valid for any bytes, and `FIELDS` describes its fields
+/// The type is `#[repr(C)]`, has no padding (programs can read every byte), is valid for any bytes, and `FIELDS` describes its fields
 /// truly, in ascending order of offset and without overlap.
 pub unsafe trait GuestStruct: Copy + Send + 'static {
     /// The struct's name in C.
@@ -60,6 +60,18 @@ unsafe impl<T: GuestInt, const N: usize> GuestInt for [T; N] {
 /// Declares a `#[repr(C)]` struct of integers that guests and host share. Fields marked `mut` may be written by programs that get the
 /// struct as their context.
 ///
+/// Crates that forbid `unsafe` can use it: what the implementation rests on is checked while it is compiled. A struct with padding is
+/// refused, since a program could read there what the host never meant to show; give the gap a name.
+///
+/// ```compile_fail
+/// backstop::guest_struct! {
+///     pub struct Gap {
+///         pub small: u8,
+///         pub large: u64,
+///     }
+/// }
+/// ```
+///
 /// ```
 /// backstop::guest_struct! {
 ///     /// What the filter sees of a request.
@@ -85,9 +97,10 @@ macro_rules! guest_struct {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         $vis struct $name { $($decl)* }
 
-        #[allow(unsafe_code)]
-        // SAFETY: repr(C), integers only (each field's type is checked to be a `GuestInt`), described by offset_of and size_of; padding,
-        // if any, lies outside every field and programs may not read it.
+        $crate::guest_struct!(@check $name $($info)*);
+
+        // SAFETY: integers only (each field's type is a `GuestInt`), described by offset_of and size_of; `@check` saw that these are all
+        // fields, of these types, whatever other attributes made of the struct, and that there is no padding.
         unsafe impl $crate::GuestStruct for $name {
             const NAME: &'static str = stringify!($name);
             const FIELDS: &'static [$crate::GuestField] = &$crate::guest_struct!(@info $name [] $($info)*);
@@ -102,6 +115,19 @@ macro_rules! guest_struct {
         $(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty $(, $($rest:tt)*)?) => {
         $crate::guest_struct!(@fields $meta $v $name
             [$($decl)* $(#[$fmeta])* $fvis $field: $ty,] [$($info)* ($field, $ty, false)] $($($rest)*)?);
+    };
+    (@check $name:ident $(($field:ident, $ty:ty, $writable:literal))*) => {
+        const _: () = {
+            #[allow(dead_code)]
+            fn all_fields(whole: $name) -> ($($ty,)*) {
+                let $name { $($field),* } = whole;
+                ($($field,)*)
+            }
+            assert!(
+                ::core::mem::size_of::<$name>() == 0 $(+ ::core::mem::size_of::<$ty>())*,
+                concat!("struct ", stringify!($name), " has padding: give the gap a field of its own"),
+            );
+        };
     };
     (@info $name:ident [$($done:tt)*]) => { [$($done)*] };
     (@info $name:ident [$($done:tt)*] ($field:ident, $ty:ty, $writable:literal) $($rest:tt)*) => {
