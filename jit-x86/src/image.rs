@@ -22,6 +22,9 @@ pub struct Image {
     /// Return offset of each call (the byte after it) and the operation that calls; ascending. A return offset can be the end of its
     /// function, so whoever looks up the *function* of a return address subtracts one first.
     pub returns: Vec<(u32, OpId)>,
+    /// Whether code of this image may raise an end, which drops frames without restoring registers, or jump to another image, which may.
+    /// If not, the main function can be called like any function of the C ABI: a throw, too, leaves through its boundary's frame.
+    pub leaves_through: bool,
     /// Upper bound of the native stack in bytes, from the caller's `call` on, without what native callees use.
     pub native_stack: u32,
 }

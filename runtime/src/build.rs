@@ -78,13 +78,20 @@ fn assemble(
         #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
         Backend::Jit(image) => (image.entry(), image.id(), image.tables().native_stack as usize),
     };
+    let raises = match &backend {
+        Backend::Interpreter(_) => true,
+        #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+        Backend::Jit(image) => image.tables().leaves_through,
+    };
     let per_cpu = |m: &MapRef| m.spec().kind.info().per_cpu;
+    // A tail call may reach a program that needs a slot.
+    let needs_cpu = pins || maps.iter().any(per_cpu) || ir.callees().iter().any(reads_cpu);
     let code = Arc::new(ProgramCode {
         tail: TailTarget { entry },
         engine: engine.clone(),
         host,
-        // A tail call may reach a program that needs a slot.
-        needs_cpu: pins || maps.iter().any(per_cpu) || ir.callees().iter().any(reads_cpu),
+        needs_cpu,
+        direct: !raises && !needs_cpu && !pins && !engine.config().statistics_on(),
         stack_need: NATIVE_RESERVE + stack + if pins { TAIL_CALL_STACK } else { 0 },
         context_need: ContextNeed { own: context_len(verified), tail_calls: pins },
         proof: *verified.stats(),

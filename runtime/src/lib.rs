@@ -29,6 +29,8 @@
 //! All native unsafe code of Backstop is in this crate; each block names the invariant of docs/INVARIANTS.md that it rests on.
 
 mod backend;
+#[doc(hidden)]
+pub mod bench;
 mod build;
 mod call;
 mod caller;

@@ -30,7 +30,12 @@ use crate::store::Store;
 pub(crate) struct ProgramCode {
     /// What compiled tail calls read. Must stay the first field: a prog_array's slot is this struct's address.
     pub(crate) tail: TailTarget,
+    // What every run reads comes first, so that it shares a cache line.
     pub(crate) engine: Engine,
+    /// Native stack that a run may take, the reserve for native functions included, in bytes.
+    pub(crate) stack_need: usize,
+    /// Compiled code that never raises, and a run needs no CPU slot, no pin and no clock: nothing but its record.
+    pub(crate) direct: bool,
     /// The host's type that its kfuncs expect; programs around one prog_array agree in it.
     pub(crate) host: TypeId,
     pub(crate) ir: Ir<Proven>,
@@ -43,8 +48,6 @@ pub(crate) struct ProgramCode {
     pub(crate) needs_cpu: bool,
     /// A run can reach a prog_array, whose entries may be replaced meanwhile.
     pub(crate) pins: bool,
-    /// Native stack that a run may take, the reserve for native functions included, in bytes.
-    pub(crate) stack_need: usize,
     /// Bytes of context that the program, and what it can reach, may touch.
     pub(crate) context_need: ContextNeed,
 }
@@ -68,6 +71,18 @@ impl ProgramCode {
 
     pub(crate) fn kind(&self) -> &ProgKind {
         &self.ir.program().kind
+    }
+
+    /// Addresses of the machine code, if the JIT made any.
+    pub(crate) fn image_range(&self) -> Option<std::ops::Range<usize>> {
+        match &self.backend {
+            Backend::Interpreter(_) => None,
+            #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+            Backend::Jit(image) => {
+                let start = image.entry() as usize;
+                Some(start..start + image.tables().code.len())
+            }
+        }
     }
 
     fn op_of(&self, place: u32) -> Option<OpId> {

@@ -1,8 +1,11 @@
 //! The record of one run: what native code, helpers and the host share while a program runs.
 //!
-//! A record lives on the host's stack for exactly one run; nested runs have their own. Compiled code sees only its first field.
+//! A record lives for exactly one run, in the host's stack or in the room that its store has for one; nested runs have their own. Compiled code sees only its first field.
+
+#![allow(unsafe_code)]
 
 use std::any::Any;
+use std::mem::MaybeUninit;
 
 use backstop_abi::RunCtx;
 
@@ -87,7 +90,38 @@ pub(crate) struct RunRecord<'run> {
     pub(crate) end: Option<End>,
 }
 
+/// Memory for one record. Not the host's stack: compilers would put the run's result where the record lay, and copying a result
+/// over words that were just written one by one stalls the CPU.
+pub(crate) struct RecordRoom([MaybeUninit<u64>; size_of::<RunRecord<'_>>() / 8]);
+
+const _: () = assert!(size_of::<RunRecord<'_>>().is_multiple_of(8) && align_of::<RunRecord<'_>>() == 8);
+
+impl Default for RecordRoom {
+    fn default() -> Self {
+        RecordRoom([const { MaybeUninit::uninit() }; size_of::<RunRecord<'_>>() / 8])
+    }
+}
+
+impl RecordRoom {
+    /// Moves a record in. It is never dropped: an end must be taken out of it.
+    #[inline]
+    pub(crate) fn hold<'r>(&'r mut self, record: RunRecord<'r>) -> &'r mut RunRecord<'r> {
+        let at: *mut RunRecord<'r> = self.0.as_mut_ptr().cast();
+        // SAFETY: the room has a record's size and alignment, and is exclusively borrowed as long as the result.
+        unsafe {
+            at.write(record);
+            &mut *at
+        }
+    }
+}
+
 impl RunRecord<'_> {
+    /// Whether nothing but main's return has ended the run: no throw was caught by the outermost boundary, and no end waits.
+    #[inline]
+    pub(crate) fn returned(&self) -> bool {
+        self.end.is_none() && self.walk.depth == 0
+    }
+
     /// Notes a throw at the boundary that catches it, whose first `depth` places are in `walk`. Only the outermost boundary makes
     /// the run's result a throw.
     #[inline]

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::RunError;
 use crate::exit::{Backtrace, Exit};
 use crate::program::ProgramCode;
-use crate::record::{End, RunRecord, Walk};
+use crate::record::{End, RecordRoom, RunRecord, Walk};
 use crate::stack::remaining;
 use crate::stats::Counters;
 use crate::store::Scratch;
@@ -80,32 +80,83 @@ fn run_with(
     args: [u64; 2],
     surroundings: Surroundings,
 ) -> Result<Exit, RunError> {
-    if !code.engine.same(engine) {
-        return Err(RunError::OtherEngine { program: code.name().to_owned() });
-    }
     let available = remaining();
-    if available < code.stack_need {
-        return Err(RunError::NativeStack { program: code.name().to_owned(), needed: code.stack_need, available });
+    if !code.engine.same(engine) || available < code.stack_need {
+        return Err(refused(code, engine, available));
     }
+    #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+    if code.direct {
+        return run_direct(code, engine, host_data, &mut scratch.room, args, surroundings);
+    }
+    run_whole(code, engine, host_data, scratch, args, surroundings)
+}
+
+/// Why a run can't begin.
+#[cold]
+#[inline(never)]
+fn refused(code: &ProgramCode, engine: &Engine, available: usize) -> RunError {
+    let program = code.name().to_owned();
+    if code.engine.same(engine) {
+        RunError::NativeStack { program, needed: code.stack_need, available }
+    } else {
+        RunError::OtherEngine { program }
+    }
+}
+
+/// Runs compiled code that needs nothing but its record: see [`ProgramCode::direct`].
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[inline]
+fn run_direct(
+    code: &Arc<ProgramCode>,
+    engine: &Engine,
+    host_data: *mut (),
+    room: &mut RecordRoom,
+    args: [u64; 2],
+    surroundings: Surroundings,
+) -> Result<Exit, RunError> {
+    let record = room.hold(new_record(engine, host_data, u32::MAX, surroundings));
+    let ctx: *mut RunCtx = std::ptr::from_mut(record).cast();
+    // SAFETY: R4, R10: the image is live (the caller borrows its program) and never raises, its program was proved for arguments of this
+    // kind, and the record is this run's alone.
+    let value = unsafe { crate::native::trampoline::call(args[0], args[1], code.tail.entry, ctx) };
+    if record.returned() { Ok(Exit::Returned(value)) } else { finish_otherwise(value, record) }
+}
+
+/// Runs a program on any engine.
+#[inline(never)]
+fn run_whole(
+    code: &Arc<ProgramCode>,
+    engine: &Engine,
+    host_data: *mut (),
+    scratch: &mut Scratch,
+    args: [u64; 2],
+    surroundings: Surroundings,
+) -> Result<Exit, RunError> {
     let lease = lease(code, engine, scratch)?;
     let _pin = code.pins.then(epoch::pin);
-    let mut record = RunRecord {
+    let cpu = lease.as_ref().map_or(u32::MAX, CpuLease::index);
+    let mut record = new_record(engine, host_data, cpu, surroundings);
+    let started = Counters::start(engine.config().statistics_on());
+    let value = dispatch(code, args, &mut record, scratch);
+    code.counters.finish(started, record.walk.depth != 0);
+    drop(lease);
+    finish(code, value, &mut record)
+}
+
+#[inline]
+fn new_record(engine: &Engine, host_data: *mut (), cpu: u32, surroundings: Surroundings) -> RunRecord<'_> {
+    RunRecord {
         ctx: context_of_run(),
         engine,
         host_data,
-        cpu: lease.as_ref().map_or(u32::MAX, CpuLease::index),
+        cpu,
         context: surroundings.context,
         packet: surroundings.packet,
         array_key: 0,
         cookie: 0,
         walk: Walk::default(),
         end: None,
-    };
-    let started = Counters::start(engine.config().statistics_on());
-    let value = dispatch(code, args, &mut record, scratch);
-    code.counters.finish(started, record.walk.depth != 0);
-    drop(lease);
-    finish(code, value, &mut record)
+    }
 }
 
 #[inline]
@@ -142,28 +193,26 @@ fn dispatch(
     }
 }
 
-#[inline]
 fn finish(code: &ProgramCode, value: Result<u64, Halt>, record: &mut RunRecord<'_>) -> Result<Exit, RunError> {
-    match record.end.take() {
-        Some(End::Host(error)) => return Err(RunError::Host(error)),
-        Some(End::Panic(panic)) => std::panic::resume_unwind(panic),
-        None => {}
-    }
     let program = || code.name().to_owned();
-    let value = value.map_err(|halt| match halt {
-        Halt::Stack => RunError::StackExhausted { program: program() },
-        Halt::Defect(what) => RunError::Defect { program: program(), what },
-    })?;
-    if record.walk.depth == 0 {
-        return Ok(Exit::Returned(value));
+    match value {
+        Ok(value) if record.returned() => Ok(Exit::Returned(value)),
+        Ok(value) => finish_otherwise(value, record),
+        Err(_) if record.end.is_some() => finish_otherwise(0, record),
+        Err(Halt::Stack) => Err(RunError::StackExhausted { program: program() }),
+        Err(Halt::Defect(what)) => Err(RunError::Defect { program: program(), what }),
     }
-    thrown(value, record.cookie, &record.walk)
 }
 
-/// Apart from [`finish`], so that a run that returns does not copy an exit's whole payload.
+/// Ends a run that did not return. Apart, and with few arguments, so that a run that returns neither copies an exit's whole payload nor
+/// leaves words on the stack that a copy of its result would have to wait for.
 #[inline(never)]
-fn thrown(value: u64, cookie: u64, walk: &Walk) -> Result<Exit, RunError> {
-    Ok(Exit::Thrown { cookie, value, backtrace: Backtrace { walk: *walk } })
+fn finish_otherwise(value: u64, record: &mut RunRecord<'_>) -> Result<Exit, RunError> {
+    match record.end.take() {
+        Some(End::Host(error)) => Err(RunError::Host(error)),
+        Some(End::Panic(panic)) => std::panic::resume_unwind(panic),
+        None => Ok(Exit::Thrown { cookie: record.cookie, value, backtrace: Backtrace { walk: record.walk } }),
+    }
 }
 
 #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]

@@ -41,6 +41,7 @@ impl Lowering<'_, '_> {
     /// Where the current operation jumps to get to a cold path.
     pub(super) fn cold_label(&mut self, kind: ColdKind) -> Label {
         let label = self.m.new_label();
+        self.leaves_through |= matches!(kind, ColdKind::Raise);
         self.cold.push(Cold { label, op: self.op, kind });
         label
     }

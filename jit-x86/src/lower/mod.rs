@@ -52,6 +52,8 @@ struct Lowering<'c, 'p> {
     /// What is read after the operation being compiled.
     live: RegSet,
     cold: Vec<Cold>,
+    /// Whether any of it may leave otherwise than by its return: see [`crate::Image::leaves_through`].
+    leaves_through: bool,
 }
 
 impl<'c, 'p> Lowering<'c, 'p> {

@@ -69,6 +69,7 @@ pub(super) struct Span {
     pub(super) end: usize,
     pub(super) frame: u32,
     pub(super) saved: Vec<(u8, u32)>,
+    pub(super) leaves_through: bool,
 }
 
 fn function(
@@ -104,10 +105,12 @@ fn function(
         op: first_op,
         live: RegSet::default(),
         cold: Vec::new(),
+        leaves_through: false,
     };
     lowering.prologue();
     lowering.body()?;
-    Ok(Span { id, start, end: m.e.offset(), frame: frame_bytes, saved })
+    let leaves_through = lowering.leaves_through;
+    Ok(Span { id, start, end: m.e.offset(), frame: frame_bytes, saved, leaves_through })
 }
 
 fn assemble(
@@ -118,6 +121,7 @@ fn assemble(
 ) -> Result<(Image, JumpPlan), CompileError> {
     // `finish` has checked that all of it is below 2 GiB.
     let narrow = |table: Vec<(usize, _)>| table.into_iter().map(|(at, op)| (at as u32, op)).collect();
+    let leaves_through = spans.iter().any(|s| s.leaves_through);
     let funcs: Vec<ImageFunc> = spans
         .into_iter()
         .map(|s| ImageFunc { func: s.id, start: s.start as u32, end: s.end as u32, frame: s.frame, saved: s.saved })
@@ -135,6 +139,7 @@ fn assemble(
         boundary,
         pcs: narrow(finished.pcs),
         returns: narrow(finished.returns),
+        leaves_through,
         native_stack,
     };
     Ok((image, finished.next_plan))

@@ -17,6 +17,7 @@ const INDEX: Gpr = Gpr::RDX;
 impl Lowering<'_, '_> {
     /// `index`: proved constant and within the array.
     pub(super) fn tail_call(&mut self, index: Option<u32>) {
+        self.leaves_through = true;
         let on = self.m.new_label();
         let (position, target) = (Gpr::SCRATCH0, Gpr::SCRATCH1);
         let constant = index.and_then(|i| i32::try_from(u64::from(i) * 8).ok());

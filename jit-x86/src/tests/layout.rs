@@ -166,3 +166,14 @@ fn fused_operations_are_found_by_the_access() {
     assert_eq!(image.op_at(access.ip() as u32), Some(load));
     assert_eq!(image.op_at(0), Some(OpId(0)), "the prologue");
 }
+
+/// What decides how main is entered: a throw is no such thing, a raise and a tail call are, in a subprogram too.
+#[test]
+fn an_image_tells_whether_it_can_be_left_through() {
+    let through = |text: &str| image(text, &CompileOptions::default()).leaves_through;
+    assert!(!through("r0 = 0\nexit"));
+    assert!(!through(THROWS));
+    assert!(!through("r1 = r10\ncall helper#5\nexit"));
+    assert!(through("call helper#12\nr0 = 0\nexit"));
+    assert!(through("call sub\nexit\nsub:\ncall helper#181\nr0 = 0\nexit"));
+}

@@ -43,6 +43,8 @@ pub enum CodeError {
     Forked,
 }
 
+static ARENA: OnceLock<Result<Arena, CodeError>> = OnceLock::new();
+
 /// The process's arena.
 pub(crate) struct Arena {
     write: NonNull<u8>,
@@ -66,8 +68,16 @@ pub(crate) struct Range {
 
 impl Arena {
     /// The process's arena, reserved at the first call.
+    #[inline]
     pub(crate) fn get() -> Result<&'static Arena, CodeError> {
-        static ARENA: OnceLock<Result<Arena, CodeError>> = OnceLock::new();
+        match ARENA.get() {
+            Some(Ok(arena)) => Ok(arena),
+            _ => Arena::first(),
+        }
+    }
+
+    #[cold]
+    fn first() -> Result<&'static Arena, CodeError> {
         ARENA.get_or_init(Arena::reserve).as_ref().map_err(Clone::clone)
     }
 

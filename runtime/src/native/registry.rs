@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use parking_lot::Mutex;
 
@@ -15,19 +15,58 @@ use crate::record::CodeId;
 
 const GRANULES: usize = ARENA_BYTES / GRANULE;
 
-/// What the unwinder needs of an image, read and written as atomics.
-#[repr(C, align(64))]
+/// What the unwinder needs of an image, read and written as atomics. Four of them share a cache line, so that those of thousands of
+/// programs stay in the cache.
+#[repr(C, align(16))]
 pub(crate) struct Descriptor {
-    /// Odd while it is being changed.
-    generation: AtomicU32,
-    /// Boundary: bytes from the frame pointer down to the lowest saved register; 0 if main is no boundary.
-    sp_below_rbp: AtomicU32,
-    /// Address of the image's first byte.
-    base: AtomicU64,
-    /// Address after main's last byte: main lies first.
-    main_end: AtomicU64,
-    /// Address of the exception callback.
-    callback: AtomicU64,
+    /// Generation, odd while `shape` is being changed; below it the granule of the image's first byte.
+    place: AtomicU64,
+    /// A [`Shape`].
+    shape: AtomicU64,
+}
+
+/// Where an image's parts lie, in one word. Functions start at multiples of [`FUNCTION_UNIT`] from the image's first byte, saved registers at
+/// multiples of 8 from the frame pointer.
+#[derive(Clone, Copy)]
+struct Shape(u64);
+
+/// Bytes.
+const FUNCTION_UNIT: usize = 16;
+const OFFSET_BITS: u32 = 26;
+const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
+const _: () = assert!(ARENA_BYTES / FUNCTION_UNIT <= 1 << OFFSET_BITS);
+
+impl Shape {
+    /// `None` if it does not fit, which no image's does.
+    fn new(base: usize, main_len: usize, boundary: Option<Boundary>) -> Option<Shape> {
+        // Nothing but padding lies between main's end and the next multiple.
+        let main = main_len.div_ceil(FUNCTION_UNIT) as u64;
+        let (callback, sp) = match boundary {
+            None => (0, 0),
+            Some(b) => (b.callback.checked_sub(base)?, u64::from(b.sp_below_rbp)),
+        };
+        let whole = callback.is_multiple_of(FUNCTION_UNIT) && sp.is_multiple_of(8);
+        let (callback, sp) = ((callback / FUNCTION_UNIT) as u64, sp / 8);
+        let fits = main <= OFFSET_MASK && callback <= OFFSET_MASK && sp >> (64 - 2 * OFFSET_BITS) == 0;
+        (whole && fits).then_some(Shape(sp << (2 * OFFSET_BITS) | callback << OFFSET_BITS | main))
+    }
+
+    /// Bytes of the main function, which lies first.
+    fn main_len(self) -> usize {
+        (self.0 & OFFSET_MASK) as usize * FUNCTION_UNIT
+    }
+
+    /// The boundary of an image at `base`; one has saved registers.
+    fn boundary(self, base: usize) -> Option<Boundary> {
+        let sp_below_rbp = (self.0 >> (2 * OFFSET_BITS)) as u32 * 8;
+        let callback = base + (self.0 >> OFFSET_BITS & OFFSET_MASK) as usize * FUNCTION_UNIT;
+        (sp_below_rbp != 0).then_some(Boundary { sp_below_rbp, callback })
+    }
+}
+
+/// A descriptor's first word, or a granule's entry: a generation, and what it belongs to.
+fn tagged(generation: u32, low: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(low)
 }
 
 /// What a lookup finds.
@@ -92,6 +131,7 @@ impl Registry {
         main_len: usize,
         boundary: Option<Boundary>,
     ) -> Option<Registration> {
+        let shape = Shape::new(address, main_len, boundary)?;
         let first = address.checked_sub(self.base)? / GRANULE;
         let count = len.div_ceil(GRANULE);
         let entries = self.entries.get(first..first.checked_add(count)?)?;
@@ -107,16 +147,13 @@ impl Registry {
             }
         };
         let descriptor = self.descriptors.get(index as usize)?;
-        let odd = descriptor.generation.load(Ordering::Relaxed).wrapping_add(1);
-        descriptor.generation.store(odd, Ordering::Relaxed);
+        let odd = ((descriptor.place.load(Ordering::Relaxed) >> 32) as u32).wrapping_add(1);
+        descriptor.place.store(tagged(odd, 0), Ordering::Relaxed);
         fence(Ordering::Release);
-        descriptor.sp_below_rbp.store(boundary.map_or(0, |b| b.sp_below_rbp), Ordering::Relaxed);
-        descriptor.callback.store(boundary.map_or(0, |b| b.callback as u64), Ordering::Relaxed);
-        descriptor.base.store(address as u64, Ordering::Relaxed);
-        descriptor.main_end.store((address + main_len) as u64, Ordering::Relaxed);
+        descriptor.shape.store(shape.0, Ordering::Relaxed);
         let generation = odd.wrapping_add(1);
-        descriptor.generation.store(generation, Ordering::Release);
-        let entry = u64::from(generation) << 32 | u64::from(index + 1);
+        descriptor.place.store(tagged(generation, first as u32), Ordering::Release);
+        let entry = tagged(generation, index + 1);
         for cell in entries {
             cell.store(entry, Ordering::Release);
         }
@@ -131,16 +168,15 @@ impl Registry {
         let index = (entry as u32).checked_sub(1)?;
         let generation = (entry >> 32) as u32;
         let descriptor = self.descriptors.get(index as usize)?;
-        let base = descriptor.base.load(Ordering::Relaxed) as usize;
-        let main_end = descriptor.main_end.load(Ordering::Relaxed) as usize;
-        let sp_below_rbp = descriptor.sp_below_rbp.load(Ordering::Relaxed);
-        let callback = descriptor.callback.load(Ordering::Relaxed) as usize;
-        fence(Ordering::Acquire);
-        if descriptor.generation.load(Ordering::Relaxed) != generation {
+        let shape = Shape(descriptor.shape.load(Ordering::Acquire));
+        // Of this generation: then the shape, too, was this one's.
+        let place = descriptor.place.load(Ordering::Relaxed);
+        if (place >> 32) as u32 != generation {
             return None;
         }
-        let boundary = (sp_below_rbp != 0).then_some(Boundary { sp_below_rbp, callback });
-        Some(Found { id: CodeId { index, generation }, base, in_main: address < main_end, boundary })
+        let base = self.base + place as u32 as usize * GRANULE;
+        let in_main = address < base + shape.main_len();
+        Some(Found { id: CodeId { index, generation }, base, in_main, boundary: shape.boundary(base) })
     }
 
     fn unregister(&self, registration: &Registration) {
@@ -150,8 +186,8 @@ impl Registry {
             }
         }
         if let Some(descriptor) = self.descriptors.get(registration.id.index as usize) {
-            let generation = descriptor.generation.load(Ordering::Relaxed);
-            descriptor.generation.store(generation.wrapping_add(2), Ordering::Release);
+            let generation = (descriptor.place.load(Ordering::Relaxed) >> 32) as u32;
+            descriptor.place.store(tagged(generation.wrapping_add(2), 0), Ordering::Release);
         }
         self.vacant.lock().returned.push(registration.id.index);
     }
@@ -199,11 +235,11 @@ mod tests {
         let arena = Arena::get().expect("an arena");
         let range = arena.publish(&[0xc3; 300]).expect("room");
         let at = range.address();
-        let boundary = Boundary { sp_below_rbp: 48, callback: at + 200 };
+        let boundary = Boundary { sp_below_rbp: 48, callback: at + 208 };
         let registration = arena.registry().register(at, range.len(), 100, Some(boundary)).expect("a descriptor");
         let found = arena.registry().lookup(at + 99).expect("known");
         assert_eq!(found, Found { id: registration.id(), base: at, in_main: true, boundary: Some(boundary) });
-        assert!(!arena.registry().lookup(at + 100).expect("known").in_main);
+        assert!(!arena.registry().lookup(at + 112).expect("known").in_main);
         let id = registration.id();
         drop(registration);
         assert_eq!(arena.registry().lookup(at), None);

@@ -1,12 +1,13 @@
 //! The assembly at the border between host and compiled code.
 //!
 //! Every entry from native code (a run's start, a callback) leaves the same frame, and stores where it is in
-//! `RunCtx::catch_sp`; an end that the runtime made is carried there by [`raise`]. The frame, from high to low addresses:
+//! `RunCtx::catch_sp`; an end that the runtime made is carried there by [`raise`]. (A main function that never raises needs no such frame: see
+//! [`call`].) The frame, from high to low addresses:
 //! return address, rbp, rbx, r12, r13, r14, r15, run context, previous `catch_sp`, 8 bytes of padding.
 
 #![allow(unsafe_code)]
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 
 use backstop_abi::{RUN_CATCH_SP, RunCtx};
 
@@ -37,6 +38,31 @@ pub(crate) unsafe extern "C" fn enter(r1: u64, r2: u64, entry: u64, run: *mut Ru
         catch = const RUN_CATCH_SP,
         resume = sym resume,
     )
+}
+
+/// Runs a main function without a frame of the border's own: `entry(r1, r2)`. Returns r0.
+///
+/// # Safety
+/// As for [`enter`], and no code of the image raises an end or jumps to another image ([`backstop_jit_x86::Image::leaves_through`]).
+#[inline]
+pub(crate) unsafe fn call(r1: u64, r2: u64, entry: u64, run: *mut RunCtx) -> u64 {
+    let r0;
+    // SAFETY: the caller's promise. A main function keeps what the C ABI says callees keep: it saves what it writes, and a throw restores that
+    // from the boundary's frame. The stack is aligned here as for any call. `catch_sp` tells a throw which frame is the outermost.
+    unsafe {
+        asm!(
+            "mov qword ptr [r9 + {catch}], rsp",
+            "call {entry}",
+            catch = const RUN_CATCH_SP,
+            entry = in(reg) entry,
+            in("rdi") r1,
+            in("rsi") r2,
+            in("r9") run,
+            lateout("rax") r0,
+            clobber_abi("sysv64"),
+        );
+    }
+    r0
 }
 
 /// A callback to enter: the function's address and the run.
@@ -136,11 +162,4 @@ pub(crate) unsafe extern "C" fn throw() {
         bp = const core::mem::offset_of!(Landing, bp),
         ip = const core::mem::offset_of!(Landing, ip),
     )
-}
-
-/// Address that a main function entered by [`enter`] returns to: tells the outermost boundary from inner ones.
-pub(crate) fn is_entry_return(address: usize) -> bool {
-    // `enter` is a leaf of fixed code: its call is followed by the jump to `resume`, all inside its first 64 bytes.
-    let start = enter as *const () as usize;
-    address > start && address < start + 64
 }

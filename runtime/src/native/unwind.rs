@@ -9,7 +9,6 @@
 use backstop_abi::RunCtx;
 
 use super::arena::Arena;
-use super::trampoline::is_entry_return;
 use crate::record::{MAX_WALK, RunRecord};
 
 /// Where a throw goes on.
@@ -48,9 +47,7 @@ pub(super) unsafe extern "C" fn find_boundary(
             let Some(boundary) = found.boundary else {
                 defect("a throw's walk ended at a program that is no boundary")
             };
-            // SAFETY: bp is the frame pointer of a main function: its return address lies above it.
-            let caller = unsafe { *((bp + 8) as *const usize) };
-            record.caught(cookie, is_entry_return(caller), found.id, n + 1);
+            record.caught(cookie, is_outermost(bp, &record.ctx), found.id, n + 1);
             // SAFETY: the stub gives writable room.
             unsafe {
                 out.write(Landing {
@@ -69,6 +66,12 @@ pub(super) unsafe extern "C" fn find_boundary(
         }
     }
     defect("a throw's walk found no boundary");
+}
+
+/// Whether a main function was called by the run's entry, and not tail called from a subprogram. No throw leaves a callback (I7), so the
+/// innermost catch point is the entry's: right below it lies the return address, then rbp.
+fn is_outermost(bp: usize, ctx: &RunCtx) -> bool {
+    (bp + 16) as u64 == ctx.catch_sp
 }
 
 /// A broken frame chain: going on would return into the unknown.
