@@ -3,7 +3,7 @@
 
 mod common;
 
-use backstop::{Engine, GuestField, GuestStruct, Linker};
+use backstop::{GuestField, GuestStruct, Linker};
 
 backstop::guest_struct! {
     /// A context with a field of each kind.
