@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::RunError;
 use crate::exit::{Backtrace, Exit};
 use crate::program::ProgramCode;
-use crate::record::{End, RecordRoom, RunRecord, Walk};
+use crate::record::{End, RunRecord, Walk};
 use crate::stack::remaining;
 use crate::stats::Counters;
 use crate::store::Scratch;
@@ -110,7 +110,7 @@ fn run_direct(
     code: &Arc<ProgramCode>,
     engine: &Engine,
     host_data: *mut (),
-    room: &mut RecordRoom,
+    room: &mut crate::native::room::RecordRoom,
     args: [u64; 2],
     surroundings: Surroundings,
 ) -> Result<Exit, RunError> {

@@ -1,7 +1,6 @@
 //! The store: what a thread or a call brings to its runs.
 
 use crate::engine::Engine;
-use crate::record::RecordRoom;
 
 /// The host's side of runs: its data, which kfuncs get to see, and buffers that runs reuse. One a thread or a call.
 pub struct Store<H> {
@@ -18,7 +17,8 @@ pub(crate) struct Scratch {
     /// The CPU slot that the last run had.
     pub(crate) cpu_hint: u32,
     /// Where a run's record can lie.
-    pub(crate) room: RecordRoom,
+    #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+    pub(crate) room: crate::native::room::RecordRoom,
 }
 
 impl<H> Store<H> {

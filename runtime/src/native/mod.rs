@@ -2,6 +2,7 @@
 //!
 //! - [`arena`]: the one range of addresses that holds compiled code, and its life cycle;
 //! - [`registry`]: from a code address to its program, wait-free;
+//! - [`room`]: memory that a store has for a record;
 //! - [`trampoline`]: the assembly at the border: entry, callback, raise, throw;
 //! - [`unwind`]: the walk from a throw to its boundary.
 //!
@@ -10,6 +11,7 @@
 pub(crate) mod arena;
 pub(crate) mod image;
 pub(crate) mod registry;
+pub(crate) mod room;
 pub(crate) mod thunk;
 pub(crate) mod trampoline;
 pub(crate) mod unwind;
