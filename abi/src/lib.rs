@@ -16,7 +16,7 @@ pub const MAY_GOTO_ROUNDS: u64 = 8 * 1024 * 1024;
 
 /// What the context register (r12 in compiled code) points to for the whole of a run.
 ///
-/// Nested runs have one each. The engine reads and writes only the fields that say so; `host` belongs to the runtime.
+/// Nested runs have one each. The engine reads and writes only the fields that say so.
 #[repr(C)]
 #[derive(Debug)]
 pub struct RunCtx {
@@ -31,8 +31,9 @@ pub struct RunCtx {
     pub throw: u64,
     /// Address of the stub that carries a pending end to the innermost catch point; never returns.
     pub raise: u64,
-    /// The runtime's record of this run.
-    pub host: u64,
+    /// Address of [`MAX_TAIL_CALLS`] cells of 8 bytes, if the run may tail call. Before its n-th tail call compiled code writes the target's
+    /// address into the n-th, from 0, and then reads the slot again: only a target that still stands there may be entered.
+    pub held: u64,
     /// Legacy packet load: `extern "C" fn(offset: u32 as u64, size, 0, 0, 0, run) -> i64`, -1 if beyond the packet.
     pub legacy_load: u64,
 }
@@ -47,14 +48,15 @@ pub const RUN_CATCH_SP: i32 = offset_of!(RunCtx, catch_sp) as i32;
 pub const RUN_THROW: i32 = offset_of!(RunCtx, throw) as i32;
 /// Offset of [`RunCtx::raise`].
 pub const RUN_RAISE: i32 = offset_of!(RunCtx, raise) as i32;
-/// Offset of [`RunCtx::host`].
-pub const RUN_HOST: i32 = offset_of!(RunCtx, host) as i32;
+/// Offset of [`RunCtx::held`].
+pub const RUN_HELD: i32 = offset_of!(RunCtx, held) as i32;
 /// Offset of [`RunCtx::legacy_load`].
 pub const RUN_LEGACY_LOAD: i32 = offset_of!(RunCtx, legacy_load) as i32;
 
 /// Head of a prog_array's native object, at the address that compiled code gets for the map.
 ///
-/// Compiled tail calls check the index against `len`, load `slots[index]` (acquire), and jump to its entry if it is not null.
+/// Compiled tail calls check the index against `len`, load `slots[index]` (acquire), announce it
+/// (see [`RunCtx::held`]), and jump to its entry if it is not null.
 #[repr(C)]
 #[derive(Debug)]
 pub struct ProgArrayHead {

@@ -57,7 +57,7 @@ fn effect(kind: &OpKind) -> (RegSet, RegSet) {
         OpKind::LegacyLoad { index, .. } => (index.map_or(RegSet::default(), |r| set(&[r])), RegSet::CALL_CLOBBERS),
         OpKind::CallNative { .. } | OpKind::CallFunc { .. } => (RegSet::ARGUMENTS, RegSet::CALL_CLOBBERS),
         OpKind::Throw => (set(&[Reg::R1]), RegSet::default()),
-        OpKind::TailCall { .. } => (set(&[Reg::R1, Reg::R2, Reg::R3]), RegSet::default()),
+        OpKind::TailCall { .. } => (set(&[Reg::R1, Reg::R2, Reg::R3]), RegSet::CALL_CLOBBERS),
     }
 }
 

@@ -23,10 +23,13 @@ pub struct CompileOptions {
     pub align_loops: bool,
     /// Merges operations of the IR into one machine instruction where that is faster.
     pub fuse: bool,
+    /// Tail calls announce their target by an exchange, which is a barrier, and not by a store: for systems where whoever replaces targets has
+    /// no other way to make announcements visible.
+    pub exchange_at_tail_calls: bool,
 }
 
 impl Default for CompileOptions {
     fn default() -> CompileOptions {
-        CompileOptions { cpu: CpuFeatures::baseline(), align_loops: true, fuse: true }
+        CompileOptions { cpu: CpuFeatures::baseline(), align_loops: true, fuse: true, exchange_at_tail_calls: false }
     }
 }

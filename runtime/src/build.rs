@@ -72,7 +72,7 @@ fn assemble(
         EngineKind::Interpreter => interpret(&ir, natives, &maps, interpreted.to_word())?,
         EngineKind::Jit => compile(&ir, natives, &maps)?,
     };
-    let pins = ir.funcs().iter().any(|f| f.tail_calls);
+    let tail_calls = ir.funcs().iter().any(|f| f.tail_calls);
     let (entry, id, stack) = match &backend {
         Backend::Interpreter(_) => (0, interpreted, 0),
         #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
@@ -85,22 +85,22 @@ fn assemble(
     };
     let per_cpu = |m: &MapRef| m.spec().kind.info().per_cpu;
     // A tail call may reach a program that needs a slot.
-    let needs_cpu = pins || maps.iter().any(per_cpu) || ir.callees().iter().any(reads_cpu);
+    let needs_cpu = tail_calls || maps.iter().any(per_cpu) || ir.callees().iter().any(reads_cpu);
     let code = Arc::new(ProgramCode {
         tail: TailTarget { entry },
         engine: engine.clone(),
         host,
         needs_cpu,
-        direct: !raises && !needs_cpu && !pins && !engine.config().statistics_on(),
-        stack_need: NATIVE_RESERVE + stack + if pins { TAIL_CALL_STACK } else { 0 },
-        context_need: ContextNeed { own: context_len(verified), tail_calls: pins },
+        direct: !raises && !needs_cpu && !tail_calls && !engine.config().statistics_on(),
+        stack_need: NATIVE_RESERVE + stack + if tail_calls { TAIL_CALL_STACK } else { 0 },
+        context_need: ContextNeed { own: context_len(verified), tail_calls },
         proof: *verified.stats(),
         counters: Counters::default(),
         ir,
         backend,
         maps,
         id,
-        pins,
+        holds: tail_calls && engine.kind() == EngineKind::Jit,
     });
     code.enlist();
     Ok(code)

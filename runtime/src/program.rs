@@ -34,7 +34,7 @@ pub(crate) struct ProgramCode {
     pub(crate) engine: Engine,
     /// Native stack that a run may take, the reserve for native functions included, in bytes.
     pub(crate) stack_need: usize,
-    /// Compiled code that never raises, and a run needs no CPU slot, no pin and no clock: nothing but its record.
+    /// Compiled code that never raises, and a run needs no CPU slot, no announcements and no clock: nothing but its record.
     pub(crate) direct: bool,
     /// The host's type that its kfuncs expect; programs around one prog_array agree in it.
     pub(crate) host: TypeId,
@@ -46,8 +46,8 @@ pub(crate) struct ProgramCode {
     pub(crate) counters: Counters,
     /// A run needs a CPU slot: per-CPU data, or the number itself is read.
     pub(crate) needs_cpu: bool,
-    /// A run can reach a prog_array, whose entries may be replaced meanwhile.
-    pub(crate) pins: bool,
+    /// Compiled code that may tail call: a run announces which programs it takes. (The interpreter counts them.)
+    pub(crate) holds: bool,
     /// Bytes of context that the program, and what it can reach, may touch.
     pub(crate) context_need: ContextNeed,
 }

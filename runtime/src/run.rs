@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use backstop_abi::RunCtx;
 use backstop_interp::Halt;
-use crossbeam::epoch;
 
 use crate::backend::Backend;
 use crate::context::{Input, prepare};
@@ -14,6 +13,7 @@ use crate::cpu::CpuLease;
 use crate::engine::Engine;
 use crate::error::RunError;
 use crate::exit::{Backtrace, Exit};
+use crate::maps::hazard::Holder;
 use crate::program::ProgramCode;
 use crate::record::{End, RunRecord, Walk};
 use crate::stack::remaining;
@@ -133,12 +133,16 @@ fn run_whole(
     surroundings: Surroundings,
 ) -> Result<Exit, RunError> {
     let lease = lease(code, engine, scratch)?;
-    let _pin = code.pins.then(epoch::pin);
+    let mut holder = code.holds.then(Holder::new);
     let cpu = lease.as_ref().map_or(u32::MAX, CpuLease::index);
     let mut record = new_record(engine, host_data, cpu, surroundings);
+    record.ctx.held = holder.as_ref().map_or(0, Holder::address);
     let started = Counters::start(engine.config().statistics_on());
     let value = dispatch(code, args, &mut record, scratch);
     code.counters.finish(started, record.walk.depth != 0);
+    if let Some(holder) = &mut holder {
+        holder.made(record.ctx.tail_calls);
+    }
     drop(lease);
     finish(code, value, &mut record)
 }
@@ -224,12 +228,12 @@ fn context_of_run() -> RunCtx {
         catch_sp: 0,
         throw: crate::native::trampoline::throw as *const () as u64,
         raise: crate::native::trampoline::raise as *const () as u64,
-        host: 0,
+        held: 0,
         legacy_load: crate::helpers::legacy_load_native as *const () as u64,
     }
 }
 
 #[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
 fn context_of_run() -> RunCtx {
-    RunCtx { pending: 0, tail_calls: 0, catch_sp: 0, throw: 0, raise: 0, host: 0, legacy_load: 0 }
+    RunCtx { pending: 0, tail_calls: 0, catch_sp: 0, throw: 0, raise: 0, held: 0, legacy_load: 0 }
 }

@@ -108,7 +108,7 @@ impl Services for RunServices {
     fn tail_call(&mut self, map: u64, index: u32) -> Option<Target> {
         // SAFETY: I2: a tail call's map argument is a prog_array that the running program holds.
         let array = unsafe { crate::maps::inner_from_native(map) };
-        let code = array.program(index, &crossbeam::epoch::pin())?;
+        let code = array.program(index)?;
         matches!(code.backend, Backend::Interpreter(_)).then_some(Target(code))
     }
 

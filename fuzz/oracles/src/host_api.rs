@@ -78,17 +78,16 @@ fn engines() -> (Vec<Engine>, Vec<Weak<()>>) {
     all
 }
 
-/// Programs and maps hold their engine. What prog_arrays held goes by epochs, which have to pass.
+/// Programs and maps hold their engine. What prog_arrays held goes when no run holds it.
 fn gone(alive: &[Weak<()>]) {
     for round in 0..COLLECTIONS {
         if alive.iter().all(|token| token.strong_count() == 0) {
             return;
         }
-        crossbeam::epoch::pin().flush();
         if round < 64 {
             std::thread::yield_now();
         } else {
-            // Another thread's run is pinned meanwhile (tests run side by side): let it end.
+            // Another thread's run holds it meanwhile (tests run side by side): let it end.
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }

@@ -95,7 +95,7 @@ fn all_options() -> [CompileOptions; 4] {
         plain,
         CompileOptions { fuse: false, ..plain },
         CompileOptions { cpu: bmi2, ..plain },
-        CompileOptions { cpu: bmi2, fuse: false, align_loops: false },
+        CompileOptions { cpu: bmi2, fuse: false, align_loops: false, exchange_at_tail_calls: true },
     ]
 }
 

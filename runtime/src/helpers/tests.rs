@@ -29,7 +29,7 @@ pub(super) fn engine(config: Config) -> Engine {
 }
 
 pub(super) fn record(engine: &Engine) -> RunRecord<'_> {
-    let ctx = RunCtx { pending: 0, tail_calls: 0, catch_sp: 0, throw: 0, raise: 0, host: 0, legacy_load: 0 };
+    let ctx = RunCtx { pending: 0, tail_calls: 0, catch_sp: 0, throw: 0, raise: 0, held: 0, legacy_load: 0 };
     RunRecord {
         ctx,
         engine,

@@ -135,7 +135,7 @@ fn prog_arrays_hold_no_values() {
     assert_eq!(map.delete(&[0; 4]), Err(MapError::NotFound));
     assert_eq!(map.delete(&[9; 4]), Err(MapError::Full { capacity: 2 }));
     assert_eq!((map.len(), map.iter().count()), (0, 0));
-    assert!(map.inner().program(0, &crossbeam::epoch::pin()).is_none());
+    assert!(map.inner().program(0).is_none());
     assert!(map.inner().set_program(0, None).is_ok() && map.inner().set_program(2, None).is_err());
 }
 

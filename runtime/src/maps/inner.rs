@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 
 use backstop_abi::ProgArrayHead;
 use backstop_model::{MapKind, MapSpec, Program};
-use crossbeam::epoch;
 
 use super::array::ArrayMap;
 use super::hash::{HashMap, NewValue};
@@ -262,10 +261,10 @@ impl MapInner {
         }
     }
 
-    /// The program in a prog_array's slot. `guard` pins the caller.
-    pub(crate) fn program(&self, index: u32, guard: &epoch::Guard) -> Option<Arc<ProgramCode>> {
+    /// The program in a prog_array's slot.
+    pub(crate) fn program(&self, index: u32) -> Option<Arc<ProgramCode>> {
         match &self.storage {
-            Storage::ProgArray(slots) => slots.get(index, guard),
+            Storage::ProgArray(slots) => slots.get(index),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ mod array;
 mod error;
 mod handle;
 mod hash;
+pub(crate) mod hazard;
 mod inner;
 mod owner;
 mod prog_array;

@@ -1,8 +1,7 @@
 //! Slots of a prog_array: programs that runs jump to, replaced while they run.
 //!
-//! A slot owns one count of its program. Compiled code loads a slot and jumps, without a count of its own: so whoever runs a program that can
-//! reach a tail call pins the epoch for the whole run, and a program that leaves its slot is given up only after all runs that were
-//! pinned then have ended.
+//! A slot owns one count of its program. Compiled code loads a slot and jumps, without a count of its own: it announces what it takes (see
+//! [`super::hazard`]), and a program that leaves its slot is given up when no run holds it.
 //!
 //! Programs keep their maps alive and slots keep programs alive. The cycle is broken as in Linux: the last host handle of a map clears its
 //! slots. Giving up a program may give up further maps and their programs; that is done in a loop, never by recursion.
@@ -15,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstop_abi::ProgArrayHead;
-use crossbeam::epoch;
+
+use super::hazard::{Holder, Retired, retire};
 
 /// The slots. `T` is `#[repr(C)]` with a [`backstop_abi::TailTarget`] as its first field.
 pub(crate) struct Slots<T: Send + Sync + 'static> {
@@ -56,37 +56,37 @@ impl<T: Send + Sync + 'static> Slots<T> {
     /// Fills or empties a slot. False if there is no such slot; `true` in the second place if it held a program.
     pub(crate) fn set(&self, index: u32, program: Option<Arc<T>>) -> (bool, bool) {
         let Some(cell) = self.cells.get(index as usize) else { return (false, false) };
-        let new = program.map_or(0, |p| Arc::into_raw(p) as u64);
-        let old = cell.swap(new, Ordering::AcqRel);
-        // SAFETY: R7: the swap took the slot's count over, and nobody else can take it again.
-        let old = unsafe { adopt::<T>(old) };
+        let old = Self::swap(cell, program);
         let held = old.is_some();
-        if let Some(old) = old {
-            let guard = epoch::pin();
-            guard.defer(move || give_up(old));
-            guard.flush();
-        }
+        retire(old.into_iter().collect());
         (true, held)
     }
 
-    /// The program in a slot. `guard` pins the caller: what it loads here outlives it.
-    pub(crate) fn get(&self, index: u32, _guard: &epoch::Guard) -> Option<Arc<T>> {
-        let address = self.cells.get(index as usize)?.load(Ordering::Acquire);
-        if address == 0 {
-            return None;
-        }
-        // SAFETY: R7: the slot held a count when it was loaded, and its release is deferred beyond the caller's pin.
-        unsafe {
-            Arc::increment_strong_count(address as *const T);
-            adopt(address)
-        }
+    fn swap(cell: &AtomicU64, program: Option<Arc<T>>) -> Option<Retired> {
+        let new = program.map_or(0, |p| Arc::into_raw(p) as u64);
+        let old = cell.swap(new, Ordering::AcqRel);
+        // SAFETY: R7: the swap took the slot's count over, and nobody else can take it again.
+        unsafe { adopt::<T>(old) }.map(Retired::new)
+    }
+
+    /// The program in a slot.
+    pub(crate) fn get(&self, index: u32) -> Option<Arc<T>> {
+        let cell = self.cells.get(index as usize)?;
+        Holder::new().take(cell, |address| {
+            if address == 0 {
+                return None;
+            }
+            // SAFETY: R7: the slot held a count after the address was announced, and it is not given up before the announcement goes.
+            unsafe {
+                Arc::increment_strong_count(address as *const T);
+                adopt(address)
+            }
+        })
     }
 
     /// Empties all slots.
     pub(crate) fn clear(&self) {
-        for index in 0..self.count() {
-            self.set(index, None);
-        }
+        retire(self.cells.iter().filter_map(|cell| Self::swap(cell, None)).collect());
     }
 }
 
@@ -117,8 +117,8 @@ thread_local! {
 }
 
 /// Drops a program. One that is given up while another is dropped waits its turn, so that chains of any length need no stack.
-fn give_up<T: Send + Sync + 'static>(program: Arc<T>) {
-    let mut next: Option<Arc<dyn Any + Send + Sync>> = Some(program);
+pub(super) fn give_up(program: Arc<dyn Any + Send + Sync>) {
+    let mut next = Some(program);
     let nested = LEAVING.try_with(|leaving| match &mut *leaving.borrow_mut() {
         Some(waiting) => {
             waiting.extend(next.take());
@@ -170,19 +170,36 @@ mod tests {
         assert_eq!(slots.set(2, None), (false, false));
         let head = slots.head();
         assert_eq!((head.len, slots.filled()), (2, 1));
-        let pinned = epoch::pin();
-        let got = slots.get(0, &pinned).expect("a program");
+        let got = slots.get(0).expect("a program");
         assert_eq!(got.tail.entry, 7);
         assert!(got.next.is_none() && Arc::strong_count(&got.alive) == 1);
         assert_eq!(slots.set(0, Some(Code::new(8, None))), (true, true));
-        // The replaced program outlives whoever was pinned.
-        drop(pinned);
         assert_eq!(got.tail.entry, 7);
-        let pinned = epoch::pin();
-        assert_eq!(slots.get(0, &pinned).map(|p| p.tail.entry), Some(8));
-        assert!(slots.get(1, &pinned).is_none());
+        assert_eq!(slots.get(0).map(|p| p.tail.entry), Some(8));
+        assert!(slots.get(1).is_none());
         slots.clear();
         assert_eq!(slots.filled(), 0);
+    }
+
+    /// What a run took stays until the run ends, however often its slot changes; what it did not take goes at once.
+    #[test]
+    fn a_run_holds_what_it_took_and_no_more() {
+        let slots = Slots::<Code>::new(1).expect("memory");
+        let (taken, others) = (Arc::new(()), Arc::new(()));
+        slots.set(0, Some(Code::counted(1, None, &taken)));
+        let mut run = Holder::new();
+        let cells = run.address() as *const AtomicU64;
+        // SAFETY: the board's first cell, which lives as long as the process: what compiled code writes.
+        unsafe { &*cells }.store(slots.cells[0].load(Ordering::Acquire), Ordering::Release);
+        for n in 0..1000 {
+            slots.set(0, Some(Code::counted(n, None, &others)));
+            assert_eq!((Arc::strong_count(&taken), Arc::strong_count(&others)), (2, 2));
+        }
+        slots.clear();
+        assert_eq!((Arc::strong_count(&taken), Arc::strong_count(&others)), (2, 1));
+        run.made(1);
+        drop(run);
+        assert_eq!(Arc::strong_count(&taken), 1);
     }
 
     #[test]
@@ -213,8 +230,7 @@ mod tests {
             for _ in 0..2 {
                 scope.spawn(|| {
                     for _ in 0..20_000 {
-                        let pinned = epoch::pin();
-                        if let Some(code) = slots.get(0, &pinned) {
+                        if let Some(code) = slots.get(0) {
                             assert_ne!(code.tail.entry, 0);
                         }
                     }

@@ -21,7 +21,8 @@ use backstop_jit_x86::{CompileOptions, CpuFeatures};
 /// Options for this machine.
 pub(crate) fn compile_options() -> CompileOptions {
     let cpu = CpuFeatures { bmi2: std::arch::is_x86_feature_detected!("bmi2") };
-    CompileOptions { cpu, ..CompileOptions::default() }
+    let exchange_at_tail_calls = !crate::maps::hazard::plain_stores_suffice();
+    CompileOptions { cpu, exchange_at_tail_calls, ..CompileOptions::default() }
 }
 
 /// Whether the processor keeps a second copy of return addresses for this thread: a throw drops frames behind its back.
