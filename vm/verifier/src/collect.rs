@@ -1,5 +1,7 @@
 //! Facts as the walk meets them, merged over all paths.
 
+use std::collections::HashSet;
+
 use crate::facts::Region;
 use crate::state::{Kind, RegState};
 
@@ -59,6 +61,7 @@ pub(crate) struct Collected {
     pub held_calls: Vec<HeldCall>,
     /// Bytes of the context that were passed on as memory.
     pub context_bytes: u32,
+    held_at: HashSet<u32>,
 }
 
 impl Collected {
@@ -69,6 +72,7 @@ impl Collected {
             tail_calls: false,
             held_calls: Vec::new(),
             context_bytes: 0,
+            held_at: HashSet::new(),
         }
     }
 
@@ -99,7 +103,8 @@ impl Collected {
     }
 
     pub fn held_call(&mut self, call: HeldCall) {
-        if !self.held_calls.iter().any(|c| c.at == call.at && c.callee == call.callee) {
+        // A call has one callee.
+        if self.held_at.insert(call.at) {
             self.held_calls.push(call);
         }
     }

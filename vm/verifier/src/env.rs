@@ -1,5 +1,6 @@
 //! Everything that one proof carries along.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use backstop_isa::{Instr, Reg};
@@ -13,6 +14,7 @@ use crate::kept::Kept;
 use crate::liveness::StackLiveness;
 use crate::log::Log;
 use crate::options::Options;
+use crate::precision::WalkedBack;
 use crate::prune::IdMap;
 use crate::reason::{Check, Reason};
 use crate::state::{Access, Frame, HistEntry, LinkedSet, RegState, State};
@@ -43,6 +45,10 @@ pub(crate) struct Verifier<'p> {
     pub kept: Kept,
     pub liveness: StackLiveness,
     pub idmap: IdMap,
+    /// Where walks back from the current path have been, and what they wanted there.
+    pub walked_back: WalkedBack,
+    /// Ids of the states under comparison.
+    pub scratch: Vec<u32>,
     pub ids: u32,
     pub insn: u32,
     pub prev_insn: u32,
@@ -80,6 +86,8 @@ impl<'p> Verifier<'p> {
             kept: Kept::default(),
             liveness: StackLiveness::default(),
             idmap: IdMap::default(),
+            walked_back: WalkedBack::default(),
+            scratch: Vec::new(),
             ids: 0,
             insn: 0,
             prev_insn: u32::MAX,
@@ -168,7 +176,7 @@ impl<'p> Verifier<'p> {
             last.access.src_is_stack |= access.src_is_stack;
             last.access.dst_is_stack |= access.dst_is_stack;
             if linked.is_some() {
-                last.linked = linked.map(Box::new);
+                last.linked = linked.map(Arc::new);
             }
             return;
         }
@@ -176,7 +184,7 @@ impl<'p> Verifier<'p> {
             insn: self.insn,
             prev: self.prev_insn,
             access,
-            linked: linked.map(Box::new),
+            linked: linked.map(Arc::new),
         });
         self.hist_open = true;
     }

@@ -1,6 +1,7 @@
 //! State inclusion: whether a state that was walked before covers the current one.
 
-use crate::domain::Scalar;
+use std::sync::Arc;
+
 use crate::env::Verifier;
 use crate::state::{ADD_CONST, Byte, Frame, Held, Kind, Object, RefKind, RegState, Slot, State};
 
@@ -72,10 +73,14 @@ pub(crate) fn states_equal(v: &Verifier<'_>, map: &mut IdMap, old: &State, cur: 
     if !held_equal(&old.held, &cur.held, map) {
         return false;
     }
-    for (n, (o, c)) in old.frames.iter().zip(&cur.frames).enumerate() {
-        if o.callsite != c.callsite || o.subprog != c.subprog || o.role != c.role {
-            return false;
-        }
+    let alike = |(o, c): (&Arc<Frame>, &Arc<Frame>)| {
+        o.callsite == c.callsite && o.subprog == c.subprog && o.role == c.role && o.callback_depth <= c.callback_depth
+    };
+    if !old.frames.iter().zip(&cur.frames).all(alike) {
+        return false;
+    }
+    // The innermost frame is the likeliest to differ.
+    for (n, (o, c)) in old.frames.iter().zip(&cur.frames).enumerate().rev() {
         let live = v.aux_at(old.frame_insn(n)).live;
         if !frames_equal(v, map, o, c, live, exact) {
             return false;
@@ -107,11 +112,10 @@ fn held_equal(old: &Held, cur: &Held, map: &mut IdMap) -> bool {
 }
 
 fn frames_equal(v: &Verifier<'_>, map: &mut IdMap, old: &Frame, cur: &Frame, live: u16, exact: Exactness) -> bool {
-    if old.callback_depth > cur.callback_depth {
-        return false;
-    }
+    let same = std::ptr::eq(old, cur);
     for (i, (o, c)) in old.regs.iter().zip(&cur.regs).enumerate() {
-        if live & (1 << i) != 0 && !reg_covers(map, o, c, exact) {
+        let nothing_to_say = live & (1 << i) == 0 || same && o.has_no_ids();
+        if !nothing_to_say && !reg_covers(map, o, c, exact) {
             return false;
         }
     }
@@ -175,17 +179,20 @@ fn scalar_covers(map: &mut IdMap, old: &RegState, cur: &RegState, exact: Exactne
 }
 
 /// A slot that reads as one 64-bit scalar: a spilled one, or eight bytes of anything.
-fn as_scalar(v: &Verifier<'_>, slot: &Slot) -> Option<RegState> {
+fn as_scalar<'s>(v: &Verifier<'_>, slot: &'s Slot) -> Option<&'s RegState> {
+    static ANYTHING: RegState = RegState::UNKNOWN;
     if slot.is_spilled_scalar64() {
-        return Some(*slot.spilled());
+        return Some(slot.spilled());
     }
     let misc = slot.bytes.iter().all(|b| *b == Byte::Misc || (*b == Byte::Invalid && v.uninit_allowed()));
-    misc.then_some(RegState::scalar(Scalar::unknown()))
+    misc.then_some(&ANYTHING)
 }
 
 fn stack_covers(v: &Verifier<'_>, map: &mut IdMap, old: &Frame, cur: &Frame, exact: Exactness) -> bool {
-    if std::sync::Arc::ptr_eq(&old.stack, &cur.stack) && exact == Exactness::NotExact && old.stack.is_empty() {
-        return true;
+    if Arc::ptr_eq(&old.stack, &cur.stack) {
+        // The same in all but ids, which must correspond.
+        let with_ids = |s: &&Slot| s.reg.as_ref().is_some_and(|r| !r.has_no_ids());
+        return old.stack.iter().filter(with_ids).all(|s| slot_covers(v, map, s, Some(s), exact));
     }
     old.stack.iter().enumerate().all(|(i, o)| slot_covers(v, map, o, cur.slot(i), exact))
 }
@@ -201,7 +208,7 @@ fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, ex
     }
     let Some(c) = c else { return o.bytes.iter().all(|b| ignored(*b)) };
     if let (Some(a), Some(b)) = (as_scalar(v, o), as_scalar(v, c)) {
-        return reg_covers(map, &a, &b, exact);
+        return reg_covers(map, a, b, exact);
     }
     for (ob, cb) in o.bytes.iter().zip(&c.bytes) {
         let fine = ignored(*ob) || ob == cb || (*ob == Byte::Misc && *cb == Byte::Zero);
@@ -234,7 +241,7 @@ pub(crate) fn maybe_looping(old: &State, cur: &State) -> bool {
         && o.regs
             .iter()
             .zip(&c.regs)
-            .all(|(a, b)| RegState { precise: false, ..*a } == RegState { precise: false, ..*b })
+            .all(|(a, b)| a.same_but_precision(b))
 }
 
 /// Some open iterator has gone on between the two states.

@@ -103,6 +103,7 @@ impl Verifier<'_> {
         self.kept = Kept::new(self.code.len());
         self.pending.clear();
         self.liveness.frames_changed();
+        self.walked_back.clear();
         self.insn = start;
         self.prev_insn = u32::MAX;
         self.prev_jmps = self.jmps;
@@ -126,6 +127,7 @@ impl Verifier<'_> {
                     self.cur = next.state;
                     self.insn = next.insn;
                     self.prev_insn = next.prev;
+                    self.walked_back.clear();
                     self.liveness.frames_changed();
                     self.log.show_state = self.options.log_level > 0;
                 }
@@ -228,10 +230,7 @@ impl Verifier<'_> {
 
     fn may_goto(&mut self, off: i16) -> Check<Step> {
         let at = self.insn;
-        let previous = self.cur.parent.and_then(|p| {
-            let parent = self.kept.get(p).map(|k| k.state.clone())?;
-            self.previous_entry(&parent, at)
-        });
+        let previous = self.previous_entry_of_parent(at);
         self.push_branch(at + 1, at)?.may_goto_depth += 1;
         if let Some(old) = previous
             && let Some(mut p) = self.pending.pop()

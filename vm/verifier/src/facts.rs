@@ -132,6 +132,8 @@ pub struct Stats {
     pub peak_states: u64,
     /// State comparisons made.
     pub comparisons: u64,
+    /// Instructions that walks back for precision looked at.
+    pub precision_steps: u64,
     /// Longest chain of pending branches.
     pub longest_branch: u64,
     /// Wall time, nanoseconds.

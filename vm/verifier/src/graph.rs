@@ -20,6 +20,39 @@ fn operand(o: Operand) -> u16 {
     }
 }
 
+/// Slots that lead to a slot, all in one array.
+struct Predecessors {
+    starts: Vec<u32>,
+    from: Vec<u32>,
+}
+
+impl Predecessors {
+    fn of(code: &[Code]) -> Predecessors {
+        let edges = || {
+            (0..code.len()).flat_map(|at| {
+                let (a, b) = successors(code, at);
+                [a, b].into_iter().flatten().filter(|to| *to < code.len()).map(move |to| (at as u32, to))
+            })
+        };
+        let mut starts = vec![0u32; code.len() + 1];
+        edges().for_each(|(_, to)| starts[to + 1] += 1);
+        for at in 0..code.len() {
+            starts[at + 1] += starts[at];
+        }
+        let mut place = starts.clone();
+        let mut from = vec![0; starts.last().map_or(0, |n| *n as usize)];
+        for (at, to) in edges() {
+            from[place[to] as usize] = at;
+            place[to] += 1;
+        }
+        Predecessors { starts, from }
+    }
+
+    fn list(&self, at: usize) -> &[u32] {
+        self.from.get(self.starts[at] as usize..self.starts[at + 1] as usize).unwrap_or(&[])
+    }
+}
+
 impl Verifier<'_> {
     /// Numbers the strongly connected components that are loops (Tarjan's algorithm, without recursion).
     pub fn find_loops(&mut self) {
@@ -94,19 +127,24 @@ impl Verifier<'_> {
     /// Registers that may still be read, before each instruction; each function on its own.
     pub fn find_live_registers(&mut self) {
         let effects: Vec<(u16, u16)> = (0..self.code.len()).map(|at| self.effect(at)).collect();
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for at in (0..self.code.len()).rev() {
-                let (a, b) = successors(&self.code, at);
-                let after = [a, b].into_iter().flatten().filter_map(|to| self.aux.get(to)).fold(0, |l, x| l | x.live);
-                let (uses, defs) = effects[at];
-                let before = (after & !defs) | uses;
-                if let Some(aux) = self.aux.get_mut(at)
-                    && aux.live != before
-                {
-                    aux.live = before;
-                    changed = true;
+        let preds = Predecessors::of(&self.code);
+        let mut waits = vec![true; self.code.len()];
+        // The last waits on top.
+        let mut work: Vec<usize> = (0..self.code.len()).collect();
+        while let Some(at) = work.pop() {
+            waits[at] = false;
+            let (a, b) = successors(&self.code, at);
+            let after = [a, b].into_iter().flatten().filter_map(|to| self.aux.get(to)).fold(0, |l, x| l | x.live);
+            let (uses, defs) = effects[at];
+            let before = (after & !defs) | uses;
+            let Some(aux) = self.aux.get_mut(at) else { continue };
+            if aux.live == before {
+                continue;
+            }
+            aux.live = before;
+            for &pred in preds.list(at) {
+                if !std::mem::replace(&mut waits[pred as usize], true) {
+                    work.push(pred as usize);
                 }
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Life cycle: a state is kept at a prune point and listed under it; paths that go on from it, or wait in the work list,
 //! count as its branches. One that proves useless is taken off the list; its memory goes when its last branch ends.
+//!
+//! Nothing here may cost more than in proportion to what the walk does: programs are written to find what does.
 
 use std::collections::HashMap;
 
@@ -19,13 +21,24 @@ pub(crate) struct KeptState {
     pub dropped: bool,
     /// Dead registers and slots were forgotten.
     pub cleaned: bool,
+    /// All scalars of it and of the states before it are precise. Marks are never taken back, so that stays.
+    pub all_precise: bool,
+    /// Counts the marks that were added.
+    pub marks: u32,
+    /// The visit of a loop that it belongs to, 0 if none.
+    pub visit: VisitId,
 }
+
+/// Number of a [`Visit`].
+pub(crate) type VisitId = u32;
 
 /// A path that ended in a state still being walked: it needs the precision that state will turn out to need.
 #[derive(Debug)]
 pub(crate) struct Backedge {
     pub state: State,
     pub equal: u32,
+    /// Marks of `equal` that were carried over already.
+    pub marks: Option<u32>,
 }
 
 /// One visit of a loop: its component in the innermost frame that is in one, and the calls that led there.
@@ -46,14 +59,70 @@ pub(crate) struct Visit {
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     states: Vec<Option<Box<KeptState>>>,
-    lists: Vec<Vec<u32>>,
-    pub loops: HashMap<LoopKey, Visit>,
+    /// By bucket and instruction. Linux's buckets hold several instructions' states; only those of one are looked at.
+    lists: HashMap<(u32, u32), Vec<u32>>,
+    buckets: u32,
+    visit_ids: HashMap<LoopKey, VisitId>,
+    /// The first, which is nobody's, stands for "in no loop".
+    visits: Vec<Visit>,
+    /// Visits that have back edges.
+    looping: usize,
     pub count: u64,
 }
 
 impl Kept {
     pub fn new(slots: usize) -> Kept {
-        Kept { lists: vec![Vec::new(); slots.max(1)], ..Kept::default() }
+        Kept {
+            buckets: u32::try_from(slots).unwrap_or(u32::MAX).max(1),
+            visits: vec![Visit::default()],
+            ..Kept::default()
+        }
+    }
+
+    /// The number of a loop's visit, made if there was none yet.
+    pub fn visit_id(&mut self, key: Option<LoopKey>) -> VisitId {
+        let Some(key) = key else { return 0 };
+        let next = self.visits.len() as VisitId;
+        let id = *self.visit_ids.entry(key).or_insert(next);
+        if id == next {
+            self.visits.push(Visit::default());
+        }
+        id
+    }
+
+    /// The loop is still being walked and a path has come round in it.
+    pub fn in_open_loop(&self, visit: VisitId) -> bool {
+        self.visits.get(visit as usize).is_some_and(|v| !v.backedges.is_empty())
+    }
+
+    /// The first state kept in a loop is its entry.
+    pub fn enter_loop(&mut self, visit: VisitId, id: u32) {
+        if visit != 0
+            && let Some(v) = self.visits.get_mut(visit as usize)
+        {
+            v.entry.get_or_insert(id);
+        }
+    }
+
+    pub fn add_backedge(&mut self, visit: VisitId, edge: Backedge) {
+        if visit != 0
+            && let Some(v) = self.visits.get_mut(visit as usize)
+        {
+            self.looping += usize::from(v.backedges.is_empty());
+            v.backedges.push(edge);
+        }
+    }
+
+    /// The back edges of a loop if `id` was its entry.
+    pub fn take_backedges(&mut self, visit: VisitId, id: u32) -> Option<Vec<Backedge>> {
+        let visit = self.visits.get_mut(visit as usize).filter(|v| v.entry == Some(id))?;
+        visit.entry = None;
+        Some(std::mem::take(&mut visit.backedges))
+    }
+
+    /// The back edges taken were seen to.
+    pub fn leave_loop(&mut self, had_backedges: bool) {
+        self.looping -= usize::from(had_backedges && self.looping > 0);
     }
 
     pub fn get(&self, id: u32) -> Option<&KeptState> {
@@ -64,17 +133,17 @@ impl Kept {
         self.states.get_mut(id as usize).and_then(|s| s.as_deref_mut())
     }
 
-    fn bucket(&self, insn: u32, callsite: u32) -> usize {
-        (insn ^ callsite) as usize % self.lists.len().max(1)
+    fn bucket(&self, insn: u32, callsite: u32) -> (u32, u32) {
+        ((insn ^ callsite) % self.buckets.max(1), insn)
     }
 
-    /// States kept for an instruction and call site (and a few others), newest first.
-    pub fn list(&self, insn: u32, callsite: u32) -> Vec<u32> {
-        self.lists.get(self.bucket(insn, callsite)).map_or_else(Vec::new, |l| l.iter().rev().copied().collect())
+    /// States kept for an instruction and call site (and a few other call sites), oldest first.
+    pub fn list(&self, insn: u32, callsite: u32) -> &[u32] {
+        self.lists.get(&self.bucket(insn, callsite)).map_or(&[], Vec::as_slice)
     }
 
     /// Keeps a state; one path goes on from it.
-    pub fn add(&mut self, state: State, callsite: u32) -> u32 {
+    pub fn add(&mut self, state: State, callsite: u32, visit: VisitId) -> u32 {
         let id = self.states.len() as u32;
         let bucket = self.bucket(state.insn, callsite);
         self.states.push(Some(Box::new(KeptState {
@@ -84,10 +153,11 @@ impl Kept {
             misses: 0,
             dropped: false,
             cleaned: false,
+            all_precise: false,
+            marks: 0,
+            visit,
         })));
-        if let Some(list) = self.lists.get_mut(bucket) {
-            list.push(id);
-        }
+        self.lists.entry(bucket).or_default().push(id);
         self.count += 1;
         id
     }
@@ -95,7 +165,7 @@ impl Kept {
     /// Takes a state off its list.
     pub fn drop_from_list(&mut self, id: u32, insn: u32, callsite: u32) {
         let bucket = self.bucket(insn, callsite);
-        if let Some(list) = self.lists.get_mut(bucket) {
+        if let Some(list) = self.lists.get_mut(&bucket) {
             list.retain(|s| *s != id);
         }
         if let Some(s) = self.get_mut(id) {
@@ -121,7 +191,7 @@ impl Kept {
     /// Frees a state that is off the list, walked to the end, and in no loop that is still being walked.
     pub fn free_if_unused(&mut self, id: u32) {
         let unused = self.get(id).is_some_and(|s| s.dropped && s.branches == 0);
-        if unused && self.loops.values().all(|v| v.backedges.is_empty()) {
+        if unused && self.looping == 0 {
             if let Some(place) = self.states.get_mut(id as usize) {
                 *place = None;
             }

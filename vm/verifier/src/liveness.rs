@@ -5,28 +5,58 @@
 //! From these, slots that are live follow by the usual backward equations. What is found for a state is complete once every
 //! path from it was walked; later notes only add.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::state::State;
 
 /// Slots of one frame, a bit each (bit 0: fp-8).
 type Slots = u64;
 
+/// Instructions that one chunk of notes is for.
+const CHUNK: u32 = 32;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Note {
     read: Slots,
     write: Slots,
-    /// Seen at least once, so that `write` means something.
-    seen: bool,
     live: Slots,
+}
+
+/// Notes of [`CHUNK`] instructions, made when one of them is first walked: a chain of calls that walks little of a long
+/// function costs little.
+#[derive(Debug, Default)]
+struct Chunk {
+    /// Instructions that were walked at least once, a bit each. Only of those does `write` mean something.
+    seen: u32,
+    /// By frame; none where nothing was noted.
+    frames: Vec<Option<Box<[Note; CHUNK as usize]>>>,
+}
+
+impl Chunk {
+    fn note(&self, frame: usize, bit: u32) -> Note {
+        let notes = self.frames.get(frame).and_then(Option::as_deref);
+        notes.and_then(|n| n.get(bit as usize)).copied().unwrap_or_default()
+    }
+
+    fn note_mut(&mut self, frame: usize, bit: u32) -> &mut Note {
+        if self.frames.len() <= frame {
+            self.frames.resize_with(frame + 1, || None);
+        }
+        let notes = self.frames[frame].get_or_insert_with(|| Box::new([Note::default(); CHUNK as usize]));
+        &mut notes[(bit % CHUNK) as usize]
+    }
 }
 
 /// One function under one chain of calls.
 #[derive(Debug)]
 struct Instance {
     start: u32,
-    /// By frame, then by instruction from `start`.
-    notes: Vec<Vec<Note>>,
+    /// Slots of the function.
+    len: u32,
+    /// Frames of the chain.
+    frames: usize,
+    /// Place of a chunk among all, by its number from `start`.
+    chunks: BTreeMap<u32, usize>,
     dirty: Vec<u32>,
     /// Where the calling instance stands.
     outer: Option<(usize, u32)>,
@@ -44,8 +74,13 @@ pub(crate) struct Accesses {
 #[derive(Debug, Default)]
 pub(crate) struct StackLiveness {
     instances: Vec<Instance>,
+    chunks: Vec<Chunk>,
     by_chain: HashMap<Vec<u64>, usize>,
     current: Option<usize>,
+    /// The chunk that the walk noted in last: instance, number of the chunk, its place.
+    last: Option<(usize, u32, usize)>,
+    /// Instances whose equations are not up to date.
+    unsettled: BTreeSet<usize>,
     pub now: Accesses,
     /// Predecessors within functions.
     preds: Vec<Vec<u32>>,
@@ -103,9 +138,8 @@ impl StackLiveness {
         });
         let n = self.bounds.partition_point(|(start, _)| *start <= at).saturating_sub(1);
         let (start, end) = self.bounds.get(n).copied().unwrap_or((0, 0));
-        let len = end.saturating_sub(start) as usize;
-        let notes = vec![vec![Note::default(); len]; callsites.len()];
-        self.instances.push(Instance { start, notes, dirty: Vec::new(), outer });
+        let (len, frames) = (end.saturating_sub(start), callsites.len());
+        self.instances.push(Instance { start, len, frames, chunks: BTreeMap::new(), dirty: Vec::new(), outer });
         let i = self.instances.len() - 1;
         self.by_chain.insert(callsites.to_vec(), i);
         i
@@ -126,87 +160,112 @@ impl StackLiveness {
         }
     }
 
+    /// The chunk and the bit for an instruction of an instance, made if missing. `None` outside the function.
+    fn chunk_at(&mut self, i: usize, at: u32) -> Option<(usize, u32)> {
+        let instance = self.instances.get_mut(i)?;
+        let rel = at.checked_sub(instance.start).filter(|rel| *rel < instance.len)?;
+        let (number, bit) = (rel / CHUNK, rel % CHUNK);
+        if let Some((last, n, place)) = self.last
+            && (last, n) == (i, number)
+        {
+            return Some((place, bit));
+        }
+        let next = self.chunks.len();
+        let place = *instance.chunks.entry(number).or_insert(next);
+        if place == next {
+            self.chunks.push(Chunk::default());
+        }
+        self.last = Some((i, number, place));
+        Some((place, bit))
+    }
+
+    fn note(&self, i: usize, frame: usize, at: u32) -> Note {
+        let Some(instance) = self.instances.get(i) else { return Note::default() };
+        let rel = at.wrapping_sub(instance.start);
+        let chunk = instance.chunks.get(&(rel / CHUNK)).and_then(|place| self.chunks.get(*place));
+        chunk.map_or_else(Note::default, |chunk| chunk.note(frame, rel % CHUNK))
+    }
+
     /// Files the accesses of the instruction at `at`, which has just been walked.
     pub fn commit(&mut self, at: u32) {
         let Some(i) = self.current else { return };
-        if !self.now.any && self.is_quiet(i, at) {
-            return;
-        }
-        let now = std::mem::take(&mut self.now);
-        let Some(instance) = self.instances.get_mut(i) else { return };
-        let Some(rel) = at.checked_sub(instance.start) else { return };
+        let Some((place, bit)) = self.chunk_at(i, at) else { return };
+        let Some(chunk) = self.chunks.get_mut(place) else { return };
+        let seen = chunk.seen & (1 << bit) != 0;
+        chunk.seen |= 1 << bit;
+        let frames = self.instances.get(i).map_or(0, |x| x.frames);
         let mut changed = false;
-        for (frame, notes) in instance.notes.iter_mut().enumerate() {
-            let Some(note) = notes.get_mut(rel as usize) else { continue };
-            let (read, write) = (now.read.get(frame).copied().unwrap_or(0), now.write.get(frame).copied().unwrap_or(0));
-            let new_write = if note.seen { note.write & write } else { write };
-            changed |= note.read | read != note.read || new_write != note.write;
-            note.read |= read;
-            note.write = new_write;
-            note.seen = true;
+        for frame in 0..frames {
+            let (read, write) = match self.now.any {
+                true => (self.now.read[frame & 7], self.now.write[frame & 7]),
+                false => (0, 0),
+            };
+            let old = chunk.note(frame, bit);
+            let write = if seen { old.write & write } else { write };
+            if old.read | read != old.read || write != old.write {
+                changed = true;
+                let note = chunk.note_mut(frame, bit);
+                note.read |= read;
+                note.write = write;
+            }
         }
+        self.now.any = false;
         if changed {
-            instance.dirty.push(at);
+            self.touched(i, at);
         }
     }
 
-    /// Nothing was ever noted here, so nothing needs to be taken back.
-    fn is_quiet(&self, i: usize, at: u32) -> bool {
-        self.instances.get(i).is_some_and(|x| {
-            let rel = at.wrapping_sub(x.start) as usize;
-            x.notes.iter().all(|n| n.get(rel).is_none_or(|n| n.write == 0 && n.seen))
-        })
+    fn touched(&mut self, i: usize, at: u32) {
+        if let Some(instance) = self.instances.get_mut(i) {
+            instance.dirty.push(at);
+            self.unsettled.insert(i);
+        }
     }
 
-    /// Brings the equations up to date, inner functions first.
+    /// Brings the equations up to date, inner functions (which were entered later) first.
     fn settle(&mut self) {
-        for i in (0..self.instances.len()).rev() {
+        while let Some(i) = self.unsettled.pop_last() {
             self.settle_one(i);
         }
     }
 
     fn settle_one(&mut self, i: usize) {
         let Some(instance) = self.instances.get_mut(i) else { return };
-        if instance.dirty.is_empty() {
-            return;
-        }
+        let (start, frames, outer) = (instance.start, instance.frames, instance.outer);
         let mut work = std::mem::take(&mut instance.dirty);
-        let start = instance.start;
         while let Some(at) = work.pop() {
             let Some((a, b)) = self.succs.get(at as usize).copied() else { continue };
             let mut changed = false;
-            for notes in &mut instance.notes {
-                let live_at = |to: u32| {
-                    let rel = to.wrapping_sub(start) as usize;
-                    if to == NONE { 0 } else { notes.get(rel).map_or(0, |n| n.live) }
-                };
+            for frame in 0..frames {
+                let live_at = |to: u32| if to == NONE { 0 } else { self.note(i, frame, to).live };
                 let after = live_at(a) | live_at(b);
-                let Some(note) = notes.get_mut(at.wrapping_sub(start) as usize) else { continue };
+                let note = self.note(i, frame, at);
                 let live = (after & !note.write) | note.read;
-                changed |= live != note.live;
-                note.live = live;
+                if live != note.live {
+                    changed = true;
+                    if let Some((place, bit)) = self.chunk_at(i, at) {
+                        self.chunks[place].note_mut(frame, bit).live = live;
+                    }
+                }
             }
             if changed {
                 work.extend(self.preds.get(at as usize).into_iter().flatten());
             }
         }
         // What the function reads of its callers' frames, its call reads.
-        let Some((outer, site)) = instance.outer else { return };
-        let entry: Vec<Slots> = instance.notes.iter().map(|n| n.first().map_or(0, |n| n.live)).collect();
-        let Some(caller) = self.instances.get_mut(outer) else { return };
-        let rel = site.wrapping_sub(caller.start) as usize;
+        let Some((outer, site)) = outer else { return };
         let mut changed = false;
-        for (notes, read) in caller.notes.iter_mut().zip(entry) {
-            if let Some(note) = notes.get_mut(rel) {
-                changed |= note.read | read != note.read;
-                note.read |= read;
+        for frame in 0..frames - 1 {
+            let live = self.note(i, frame, start).live;
+            if live & !self.note(outer, frame, site).read != 0
+                && let Some((place, bit)) = self.chunk_at(outer, site)
+            {
+                self.chunks[place].note_mut(frame, bit).read |= live;
+                changed = true;
             }
         }
         if changed {
-            caller.dirty.push(site);
-            if outer > i {
-                self.settle_one(outer);
-            }
+            self.touched(outer, site);
         }
     }
 
@@ -221,16 +280,14 @@ impl StackLiveness {
                 // Never noted: nothing was read.
                 continue;
             };
-            let Some(instance) = self.instances.get(i) else { continue };
             let at = if depth == top {
                 state.insn
             } else {
                 let site = state.frame_insn(depth);
                 if calls_back(site) { site } else { site + 1 }
             };
-            let rel = at.wrapping_sub(instance.start) as usize;
             for (frame, mask) in live.iter_mut().enumerate().take(depth + 1) {
-                *mask |= instance.notes.get(frame).and_then(|n| n.get(rel)).map_or(0, |n| n.live);
+                *mask |= self.note(i, frame, at).live;
             }
         }
         live

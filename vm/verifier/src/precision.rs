@@ -1,6 +1,9 @@
 //! Precision: a decision that rests on a scalar's value makes that value, and all it was computed from, part of what pruning
 //! compares. The walk goes back along the path just taken, instruction by instruction, and marks kept states on its way.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use backstop_isa::{AtomicOp, Instr, Operand, Reg};
 
 use crate::code::CallClass;
@@ -36,6 +39,13 @@ impl Wanted {
         if let Some(m) = self.slots.get_mut(frame) {
             *m |= 1 << (slot & 63);
         }
+    }
+
+    /// Wants nothing that the other does not.
+    fn within(&self, other: &Wanted) -> bool {
+        self.frame == other.frame
+            && self.regs.iter().zip(&other.regs).all(|(a, b)| a & !b == 0)
+            && self.slots.iter().zip(&other.slots).all(|(a, b)| a & !b == 0)
     }
 
     fn empty(&self) -> bool {
@@ -113,6 +123,43 @@ impl Wanted {
     }
 }
 
+/// What walks back from the current path wanted at places since its last kept state. A walk that comes to a place and wants no
+/// more than one before it has nothing new to mark, so that code without checkpoints costs its length once, not once a decision.
+#[derive(Debug, Default)]
+pub(crate) struct WalkedBack {
+    /// By entries of the history before it, and instruction.
+    places: HashMap<(usize, u32), Wanted>,
+}
+
+impl WalkedBack {
+    /// Instructions between places.
+    const EVERY: u32 = 64;
+
+    /// The path is another one, or was kept.
+    pub fn clear(&mut self) {
+        if !self.places.is_empty() {
+            self.places.clear();
+        }
+    }
+
+    /// Whether a walk that wanted as much has been here; if not, this one is noted.
+    fn been(&mut self, left: usize, at: u32, wanted: &Wanted) -> bool {
+        match self.places.entry((left, at)) {
+            Entry::Occupied(mut place) => {
+                if wanted.within(place.get()) {
+                    return true;
+                }
+                place.insert(wanted.clone());
+                false
+            }
+            Entry::Vacant(place) => {
+                place.insert(wanted.clone());
+                false
+            }
+        }
+    }
+}
+
 /// The state that a walk back is in: the current one, a kept one, or a back edge of a loop.
 #[derive(Clone, Copy)]
 struct Span {
@@ -121,15 +168,22 @@ struct Span {
     parent: Option<u32>,
 }
 
+/// Where a walk back comes from.
+struct Trail<'b> {
+    /// The first instruction is the one that asks; it has not run yet.
+    skip: bool,
+    /// The instruction that ran after the one looked at.
+    subseq: Option<u32>,
+    been: Option<&'b mut WalkedBack>,
+}
+
 impl Verifier<'_> {
     /// The value of a register of the running frame decides something.
     pub fn mark_precise(&mut self, r: Reg) -> Check {
         if self.capable() && self.reg(r).is_scalar() {
             let mut wanted = Wanted::new(self.cur.top());
             wanted.set(r);
-            let start = std::mem::take(&mut self.cur.history);
-            self.walk_back(&start, self.span_of_current(), wanted);
-            self.cur.history = start;
+            self.walk_back_from_current(wanted);
         }
         Ok(())
     }
@@ -139,22 +193,23 @@ impl Verifier<'_> {
         if self.capable() {
             let mut wanted = Wanted::new(self.cur.top());
             wanted.add_slot(frame, slot);
-            let start = std::mem::take(&mut self.cur.history);
-            self.walk_back(&start, self.span_of_current(), wanted);
-            self.cur.history = start;
+            self.walk_back_from_current(wanted);
         }
-    }
-
-    fn span_of_current(&self) -> Span {
-        Span { first: self.cur.first_insn, last: self.cur.insn, parent: self.cur.parent }
     }
 
     /// The current path goes on as a kept one did: what was precise there is precise here. True if that marked anything.
     pub fn propagate_precision(&mut self, old: u32) -> bool {
         let Some(wanted) = self.precise_in(old) else { return false };
-        let start = std::mem::take(&mut self.cur.history);
-        let changed = self.walk_back(&start, self.span_of_current(), wanted);
-        self.cur.history = start;
+        self.walk_back_from_current(wanted)
+    }
+
+    fn walk_back_from_current(&mut self, wanted: Wanted) -> bool {
+        let history = std::mem::take(&mut self.cur.history);
+        let mut been = std::mem::take(&mut self.walked_back);
+        let span = Span { first: self.cur.first_insn, last: self.cur.insn, parent: self.cur.parent };
+        let changed = self.walk_back(&history, span, wanted, Some(&mut been));
+        self.walked_back = been;
+        self.cur.history = history;
         changed
     }
 
@@ -162,7 +217,7 @@ impl Verifier<'_> {
     pub fn propagate_precision_to(&mut self, old: u32, state: &State) -> bool {
         let Some(wanted) = self.precise_in(old) else { return false };
         let span = Span { first: state.first_insn, last: state.insn, parent: state.parent };
-        self.walk_back(&state.history, span, wanted)
+        self.walk_back(&state.history, span, wanted, None)
     }
 
     fn precise_in(&self, old: u32) -> Option<Wanted> {
@@ -184,62 +239,76 @@ impl Verifier<'_> {
     }
 
     /// Walks back from a state. Marks kept states; true if any mark is new.
-    fn walk_back(&mut self, history: &[HistEntry], span: Span, mut wanted: Wanted) -> bool {
-        let mut changed = false;
+    fn walk_back(
+        &mut self,
+        history: &[HistEntry],
+        span: Span,
+        mut wanted: Wanted,
+        been: Option<&mut WalkedBack>,
+    ) -> bool {
         let begin = span.parent;
+        let mut trail = Trail { skip: true, subseq: None, been };
+        let mut changed = false;
         let mut span = span;
-        let mut history = history.to_vec();
-        let mut skip = true;
-        let mut subseq: Option<u32> = None;
-        while !wanted.empty() {
-            match self.walk_span(&history, span, &mut wanted, &mut skip, &mut subseq) {
-                Ok(()) => {}
-                Err(Lost) => return self.mark_all_precise(begin) || changed,
-            }
-            if wanted.empty() {
-                break;
-            }
+        let mut lost = self.walk_span(history, span, &mut wanted, &mut trail).is_err();
+        trail.been = None;
+        while !lost && !wanted.empty() {
             let Some(parent) = span.parent else {
                 // At the start of the function only its arguments may still be wanted, and those claim nothing.
-                return if wanted.only_arguments() { changed } else { self.mark_all_precise(begin) || changed };
+                lost = !wanted.only_arguments();
+                break;
             };
             let Some(kept) = self.kept.get_mut(parent) else { break };
-            changed |= mark_state(&mut kept.state, &mut wanted);
-            subseq = Some(span.first);
+            if mark_state(&mut kept.state, &mut wanted) {
+                kept.marks += 1;
+                changed = true;
+            }
+            trail.subseq = Some(span.first);
             span = Span { first: kept.state.first_insn, last: kept.state.last_insn, parent: kept.state.parent };
-            history.clone_from(&kept.state.history);
-            if span.last == u32::MAX {
+            if span.last == u32::MAX || wanted.empty() {
                 break;
             }
+            let history = std::mem::take(&mut kept.state.history);
+            lost = self.walk_span(&history, span, &mut wanted, &mut trail).is_err();
+            if let Some(kept) = self.kept.get_mut(parent) {
+                kept.state.history = history;
+            }
         }
-        changed
+        if lost { self.mark_all_precise(begin) || changed } else { changed }
     }
 
     fn walk_span(
-        &self,
+        &mut self,
         history: &[HistEntry],
         span: Span,
         wanted: &mut Wanted,
-        skip: &mut bool,
-        subseq: &mut Option<u32>,
+        trail: &mut Trail<'_>,
     ) -> Result<(), Lost> {
         let mut at = span.last;
         let mut end = history.len();
         loop {
-            if !std::mem::take(skip) {
+            self.stats.precision_steps += 1;
+            if !std::mem::take(&mut trail.skip) {
                 let hist = end.checked_sub(1).and_then(|i| history.get(i)).filter(|h| h.insn == at);
-                self.step_back(at, *subseq, hist, wanted)?;
+                self.step_back(at, trail.subseq, hist, wanted)?;
             }
             if wanted.empty() {
                 return Ok(());
             }
-            *subseq = Some(at);
+            trail.subseq = Some(at);
             match previous(history, span.first, at, &mut end) {
                 Some(prev) => at = prev,
                 None => return Ok(()),
             }
             if at as usize >= self.code.len() {
                 // Before the first instruction of a function that nobody calls.
+                return Ok(());
+            }
+            if at.is_multiple_of(WalkedBack::EVERY)
+                && let Some(been) = trail.been.as_deref_mut()
+                && been.been(end, at, wanted)
+            {
+                *wanted = Wanted::new(wanted.frame);
                 return Ok(());
             }
         }
@@ -349,7 +418,7 @@ impl Verifier<'_> {
     pub fn mark_all_precise(&mut self, from: Option<u32>) -> bool {
         let mut changed = false;
         let mut next = from;
-        while let Some(kept) = next.and_then(|id| self.kept.get_mut(id)) {
+        while let Some(kept) = next.and_then(|id| self.kept.get_mut(id)).filter(|k| !k.all_precise) {
             kept.state.for_each_reg(
                 |r| r.is_scalar() && !r.precise,
                 |r| {
@@ -357,6 +426,9 @@ impl Verifier<'_> {
                     changed = true;
                 },
             );
+            kept.all_precise = true;
+            kept.marks += 1;
+            self.stats.precision_steps += 1;
             next = kept.state.parent;
         }
         changed

@@ -3,7 +3,7 @@
 use crate::code::CallClass;
 use crate::env::Verifier;
 use crate::equal::{Exactness, iter_depths_differ, maybe_looping, states_equal};
-use crate::kept::{Backedge, LoopKey};
+use crate::kept::{Backedge, LoopKey, VisitId};
 use crate::precision::forget_precision;
 use crate::reason::{Check, Reason};
 use crate::state::{Access, IterState, Object, RegState, Slot, State};
@@ -28,29 +28,34 @@ impl Verifier<'_> {
         let mut add =
             forced || (self.jmps - self.prev_jmps >= 2 && self.stats.insns_processed - self.prev_processed >= 8);
         let callsite = self.cur.frame().callsite;
-        self.clean_live_states(insn, callsite);
-        let mut count = 0;
-        for id in self.kept.list(insn, callsite) {
-            count += 1;
-            if self.stats.comparisons > self.options.limits.comparisons {
-                return Reason::TooLarge { processed: self.stats.insns_processed }.fail();
-            }
-            if self.kept.get(id).is_none_or(|k| k.state.insn != insn) {
-                continue;
-            }
-            match self.compare(id, forced, &mut add)? {
-                Seen::Hit(in_loop) => {
-                    self.hit(id, in_loop);
-                    return Ok(true);
-                }
-                Seen::Miss => self.miss(id, add, insn, callsite),
-            }
+        let mut list = std::mem::take(&mut self.scratch);
+        list.clear();
+        list.extend_from_slice(self.kept.list(insn, callsite));
+        self.clean_live_states(&list);
+        let covered = self.find_covering(&list, forced, &mut add);
+        let count = list.len() as u64;
+        self.scratch = list;
+        if let Some((id, in_loop)) = covered? {
+            self.hit(id, in_loop);
+            return Ok(true);
         }
         self.max_states_per_insn = self.max_states_per_insn.max(count);
         if add {
             self.keep(insn, callsite);
         }
         Ok(false)
+    }
+
+    /// The newest kept state that covers the current one, and whether the answer rests on a loop that is still being walked.
+    fn find_covering(&mut self, list: &[u32], forced: bool, add: &mut bool) -> Check<Option<(u32, bool)>> {
+        let (insn, callsite) = (self.insn, self.cur.frame().callsite);
+        for &id in list.iter().rev() {
+            match self.compare(id, forced, add)? {
+                Seen::Hit(in_loop) => return Ok(Some((id, in_loop))),
+                Seen::Miss => self.miss(id, *add, insn, callsite),
+            }
+        }
+        Ok(None)
     }
 
     fn same(&mut self, id: u32, exact: Exactness) -> bool {
@@ -64,7 +69,7 @@ impl Verifier<'_> {
     fn compare(&mut self, id: u32, forced: bool, add: &mut bool) -> Check<Seen> {
         let Some(kept) = self.kept.get(id) else { return Ok(Seen::Miss) };
         if kept.branches == 0 {
-            let in_loop = self.in_open_loop(&self.loop_key(&kept.state));
+            let in_loop = self.kept.in_open_loop(kept.visit);
             let exact = if in_loop { Exactness::RangeWithin } else { Exactness::NotExact };
             return Ok(if self.same(id, exact) { Seen::Hit(in_loop) } else { Seen::Miss });
         }
@@ -134,9 +139,8 @@ impl Verifier<'_> {
         }
         self.propagate_precision(id);
         if in_loop {
-            let Some(key) = self.kept.get(id).and_then(|k| self.loop_key(&k.state)) else { return };
-            let state = self.cur.clone();
-            self.kept.loops.entry(key).or_default().backedges.push(Backedge { state, equal: id });
+            let visit = self.kept.get(id).map_or(0, |k| k.visit);
+            self.kept.add_backedge(visit, Backedge { state: self.cur.clone(), equal: id, marks: None });
         }
     }
 
@@ -165,10 +169,10 @@ impl Verifier<'_> {
         self.cur.history.clear();
         let depth = state.dfs_depth;
         let key = self.loop_key(&state);
-        let id = self.kept.add(state, callsite);
-        if let Some(key) = key {
-            self.kept.loops.entry(key).or_default().entry.get_or_insert(id);
-        }
+        let visit = self.kept.visit_id(key);
+        let id = self.kept.add(state, callsite, visit);
+        self.kept.enter_loop(visit, id);
+        self.walked_back.clear();
         self.cur.parent = Some(id);
         self.cur.first_insn = insn;
         self.cur.dfs_depth = depth + 1;
@@ -189,10 +193,6 @@ impl Verifier<'_> {
         None
     }
 
-    fn in_open_loop(&self, key: &Option<LoopKey>) -> bool {
-        key.as_ref().and_then(|k| self.kept.loops.get(k)).is_some_and(|v| !v.backedges.is_empty())
-    }
-
     /// The current path has ended: states from which no path is left are complete.
     pub fn path_ends(&mut self) {
         let mut next = self.cur.parent;
@@ -202,47 +202,47 @@ impl Verifier<'_> {
             }
             let Some(kept) = self.kept.get(id) else { return };
             next = kept.state.parent;
-            if let Some(key) = self.loop_key(&kept.state) {
-                self.leave_loop(id, &key);
-            }
+            self.leave_loop(id, kept.visit);
             self.kept.free_if_unused(id);
         }
     }
 
     /// The first state of a loop is complete: paths that ended inside it learn what had to be precise.
-    fn leave_loop(&mut self, id: u32, key: &LoopKey) {
-        let Some(visit) = self.kept.loops.get_mut(key).filter(|v| v.entry == Some(id)) else { return };
-        visit.entry = None;
-        let backedges = std::mem::take(&mut visit.backedges);
+    fn leave_loop(&mut self, id: u32, visit: VisitId) {
+        let Some(mut backedges) = self.kept.take_backedges(visit, id) else { return };
         let mut round = 0;
         loop {
             round += 1;
             let mut changed = false;
-            for b in &backedges {
-                changed |= if round > MAX_ROUNDS {
-                    self.mark_all_precise(b.state.parent)
-                } else {
-                    self.propagate_precision_to(b.equal, &b.state)
-                };
+            for b in &mut backedges {
+                if round > MAX_ROUNDS {
+                    changed |= self.mark_all_precise(b.state.parent);
+                    continue;
+                }
+                // What was carried over before is there already.
+                let marks = self.kept.get(b.equal).map(|k| k.marks);
+                if marks != b.marks {
+                    b.marks = marks;
+                    changed |= self.propagate_precision_to(b.equal, &b.state);
+                }
             }
             if !changed || round > MAX_ROUNDS {
                 break;
             }
         }
-        self.kept.loops.remove(key);
+        self.kept.leave_loop(!backedges.is_empty());
     }
 
     /// Forgets dead registers and slots of complete states, so that they cover more.
-    fn clean_live_states(&mut self, insn: u32, callsite: u32) {
-        for id in self.kept.list(insn, callsite) {
+    fn clean_live_states(&mut self, list: &[u32]) {
+        for &id in list.iter().rev() {
             let Some(kept) = self.kept.get(id) else { continue };
-            if kept.state.insn != insn || kept.branches > 0 || kept.cleaned || !kept.state.same_callsites(&self.cur) {
+            if kept.cleaned || kept.branches > 0 || !kept.state.same_callsites(&self.cur) {
                 continue;
             }
-            if self.in_open_loop(&self.loop_key(&kept.state)) {
-                continue;
+            if !self.kept.in_open_loop(kept.visit) {
+                self.clean(id);
             }
-            self.clean(id);
         }
     }
 
@@ -276,14 +276,17 @@ impl Verifier<'_> {
     /// The newest kept state at an instruction that the path of `state` went through.
     pub fn previous_entry(&self, state: &State, insn: u32) -> Option<u32> {
         let callsite = state.frame().callsite;
-        self.kept.list(insn, callsite).into_iter().find(|id| {
+        self.kept.list(insn, callsite).iter().rev().copied().find(|id| {
             self.kept.get(*id).is_some_and(|k| {
-                k.state.insn == insn
-                    && k.branches > 0
-                    && k.state.same_callsites(state)
-                    && k.state.dfs_depth < state.dfs_depth
+                k.branches > 0 && k.state.same_callsites(state) && k.state.dfs_depth < state.dfs_depth
             })
         })
+    }
+
+    /// As [`Verifier::previous_entry`], for the kept state that the current path goes on from.
+    pub fn previous_entry_of_parent(&self, insn: u32) -> Option<u32> {
+        let parent = self.cur.parent.and_then(|p| self.kept.get(p))?;
+        self.previous_entry(&parent.state, insn)
     }
 
     /// Forgets scalars that changed since the last round and that nothing depended on, so that the loop comes to rest.

@@ -1,5 +1,7 @@
 //! What a path did since its last kept state, as far as walking precision back needs it.
 
+use std::sync::Arc;
+
 /// Most registers that one comparison refines together.
 pub(crate) const MAX_LINKED: usize = 6;
 
@@ -58,5 +60,5 @@ pub(crate) struct HistEntry {
     pub insn: u32,
     pub prev: u32,
     pub access: Access,
-    pub linked: Option<Box<LinkedSet>>,
+    pub linked: Option<Arc<LinkedSet>>,
 }

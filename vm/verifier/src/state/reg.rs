@@ -151,6 +151,16 @@ impl RegState {
         RegState { flags: self.flags.with(flags), ..self }
     }
 
+    /// Nothing ties it to others, so that it covers itself whatever ids stand for.
+    pub const fn has_no_ids(&self) -> bool {
+        self.id == 0 && self.ref_id == 0
+    }
+
+    /// Equal in all but the mark of precision.
+    pub fn same_but_precision(&self, other: &RegState) -> bool {
+        self.kind == other.kind && RegState { precise: other.precise, ..*self } == *other
+    }
+
     pub const fn is_scalar(&self) -> bool {
         matches!(self.kind, Kind::Scalar)
     }

@@ -120,8 +120,7 @@ impl Verifier<'_> {
             Some(Object::Iter { state: IterState::Active, .. })
         );
         if active {
-            let parent = self.cur.parent.and_then(|p| self.kept.get(p)).map(|k| k.state.clone());
-            let previous = parent.and_then(|p| self.previous_entry(&p, at));
+            let previous = self.previous_entry_of_parent(at);
             let element = self.not_null(*self.reg(Reg::R0));
             self.push_branch(at + 1, at)?;
             if let Some(mut p) = self.pending.pop() {

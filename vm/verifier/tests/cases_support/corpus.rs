@@ -122,7 +122,8 @@ fn read_topic(path: PathBuf) -> Topic {
     Topic { name, path, preface: preface.to_owned(), cases }
 }
 
-fn read_case(topic: &str, part: &str) -> Case {
+/// A case from its name in one line and its text.
+pub fn read_case(topic: &str, part: &str) -> Case {
     let (name, mut rest) = part.split_once('\n').unwrap_or((part, ""));
     let mut case = Case { name: name.trim().to_owned(), header: Vec::new(), body: String::new(), expected: None };
     let mut verdict = None;
