@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use backstop::verifier::{Refusal, Stats};
+use backstop::verifier::{Refusal, Stats, SubprogramCost};
 use backstop::{Engine, LoadError};
 use serde::Serialize;
 
@@ -35,6 +35,7 @@ struct Line {
 struct Judged {
     line: Line,
     stats: Option<Stats>,
+    costs: Vec<SubprogramCost>,
     error: Option<LoadError>,
 }
 
@@ -115,9 +116,12 @@ fn judge(session: &Session, path: &Path, name: &str) -> Judged {
     let started = Instant::now();
     let verified = session.object.verify(&session.linker, name);
     let micros = started.elapsed().as_nanos() as f64 / 1000.0;
-    let (stats, error) = match verified {
-        Ok(verified) => (Some(*verified.stats()), None),
-        Err(error) => (refusal(&error).map(|r| r.stats), Some(error)),
+    let (stats, costs, error) = match verified {
+        Ok(verified) => (Some(*verified.stats()), verified.costs().to_vec(), None),
+        Err(error) => {
+            let refusal = refusal(&error);
+            (refusal.map(|r| r.stats), refusal.map(|r| r.costs.clone()).unwrap_or_default(), Some(error))
+        }
     };
     let line = Line {
         object: path.display().to_string(),
@@ -131,7 +135,7 @@ fn judge(session: &Session, path: &Path, name: &str) -> Judged {
         peak_states: stats.map(|s| s.peak_states),
         verify_us: Some((micros * 10.0).round() / 10.0),
     };
-    Judged { line, stats, error }
+    Judged { line, stats, costs, error }
 }
 
 fn refusal(error: &LoadError) -> Option<&Refusal> {
@@ -147,7 +151,7 @@ fn tail(log: &str) -> String {
 }
 
 fn print(args: &VerifyArgs, session: &Session, out: &mut Out, judged: &Judged, width: usize) -> Result<()> {
-    let Judged { line, stats, error } = judged;
+    let Judged { line, stats, costs, error } = judged;
     let name = line.program.as_deref().unwrap_or("?");
     out.line(format_args!("  {}  {name:<width$}  {}", line.verdict, line.ty.unwrap_or("unknown")))?;
     if let Some(error) = error {
@@ -158,16 +162,31 @@ fn print(args: &VerifyArgs, session: &Session, out: &mut Out, judged: &Judged, w
         out.line(format_args!("{}\n", text.trim_end()))?;
     }
     match stats {
-        Some(stats) if args.stats => out.line(format_args!(
-            "          {} instructions processed, {} states ({} at most at one time), {} comparisons, {:.1} us",
-            stats.insns_processed,
-            stats.total_states,
-            stats.peak_states,
-            stats.comparisons,
-            line.verify_us.unwrap_or_default()
-        )),
+        Some(stats) if args.stats => print_stats(out, stats, costs, line.verify_us.unwrap_or_default()),
         _ => Ok(()),
     }
+}
+
+fn print_stats(out: &mut Out, stats: &Stats, costs: &[SubprogramCost], micros: f64) -> Result<()> {
+    out.line(format_args!(
+        "          {} instructions processed, {} states ({} at most at one time, {:.1} KiB), {} comparisons, {micros:.1} us",
+        stats.insns_processed,
+        stats.total_states,
+        stats.peak_states,
+        stats.peak_bytes as f64 / 1024.0,
+        stats.comparisons,
+    ))?;
+    for cost in costs {
+        out.line(format_args!(
+            "            {:<24} {:>9} instructions {:>7} states {:>9.1} KiB {:>9.1} us",
+            cost.name,
+            cost.insns_processed,
+            cost.states,
+            cost.bytes as f64 / 1024.0,
+            cost.nanos as f64 / 1000.0,
+        ))?;
+    }
+    Ok(())
 }
 
 fn unopened(path: &Path, program: Option<&str>, error: &str) -> Line {

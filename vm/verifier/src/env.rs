@@ -8,6 +8,7 @@ use backstop_model::{ProgType, Program};
 
 use crate::code::{Code, InsnAux, decode_program};
 use crate::collect::Collected;
+use crate::cost::Costs;
 use crate::domain::Precision;
 use crate::facts::Stats;
 use crate::kept::Kept;
@@ -60,6 +61,7 @@ pub(crate) struct Verifier<'p> {
     pub max_states_per_insn: u64,
     pub collected: Collected,
     pub stats: Stats,
+    pub costs: Costs,
     pub log: Log,
     pub started: Instant,
     /// A path is being walked, so that a refusal has one.
@@ -98,6 +100,7 @@ impl<'p> Verifier<'p> {
             max_states_per_insn: 0,
             collected: Collected::new(n),
             stats: Stats::default(),
+            costs: Costs::new(),
             log: Log::new(options),
             started: Instant::now(),
             walking: false,

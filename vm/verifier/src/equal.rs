@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::env::Verifier;
-use crate::state::{ADD_CONST, Byte, Frame, Held, Kind, Object, RefKind, RegState, Slot, State};
+use crate::state::{ADD_CONST, Byte, Frame, Held, Kind, Marks, Object, RefKind, RegState, Slot, State};
 
 /// How alike two states must be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +14,13 @@ pub(crate) enum Exactness {
     Exact,
     /// The current one within the old one, imprecise scalars too.
     RangeWithin,
+}
+
+impl Exactness {
+    /// How a scalar of the old state is compared, which is precise or not.
+    fn of_scalar(self, precise: bool) -> Exactness {
+        if precise && self == Exactness::NotExact { Exactness::RangeWithin } else { self }
+    }
 }
 
 /// Which id of the old state stands for which of the current one, while two states are compared.
@@ -82,7 +89,7 @@ pub(crate) fn states_equal(v: &Verifier<'_>, map: &mut IdMap, old: &State, cur: 
     // The innermost frame is the likeliest to differ.
     for (n, (o, c)) in old.frames.iter().zip(&cur.frames).enumerate().rev() {
         let live = v.aux_at(old.frame_insn(n)).live;
-        if !frames_equal(v, map, o, c, live, exact) {
+        if !frames_equal(v, map, o, c, live, old.marks_of(n), exact) {
             return false;
         }
     }
@@ -111,15 +118,23 @@ fn held_equal(old: &Held, cur: &Held, map: &mut IdMap) -> bool {
     })
 }
 
-fn frames_equal(v: &Verifier<'_>, map: &mut IdMap, old: &Frame, cur: &Frame, live: u16, exact: Exactness) -> bool {
+fn frames_equal(
+    v: &Verifier<'_>,
+    map: &mut IdMap,
+    old: &Frame,
+    cur: &Frame,
+    live: u16,
+    marks: Marks,
+    exact: Exactness,
+) -> bool {
     let same = std::ptr::eq(old, cur);
     for (i, (o, c)) in old.regs.iter().zip(&cur.regs).enumerate() {
         let nothing_to_say = live & (1 << i) == 0 || same && o.has_no_ids();
-        if !nothing_to_say && !reg_covers(map, o, c, exact) {
+        if !nothing_to_say && !reg_covers(map, o, c, exact.of_scalar(marks.reg(i))) {
             return false;
         }
     }
-    stack_covers(v, map, old, cur, exact)
+    stack_covers(v, map, old, cur, marks, exact)
 }
 
 /// Everything but ids is the same, and ids correspond.
@@ -167,7 +182,7 @@ fn reg_covers(map: &mut IdMap, old: &RegState, cur: &RegState, exact: Exactness)
 }
 
 fn scalar_covers(map: &mut IdMap, old: &RegState, cur: &RegState, exact: Exactness) -> bool {
-    if !old.precise && exact == Exactness::NotExact {
+    if exact == Exactness::NotExact {
         return true;
     }
     // A distance to linked registers only counts where the old state relies on it. The ids are compared without its mark:
@@ -188,13 +203,14 @@ fn as_scalar<'s>(v: &Verifier<'_>, slot: &'s Slot) -> Option<&'s RegState> {
     misc.then_some(&ANYTHING)
 }
 
-fn stack_covers(v: &Verifier<'_>, map: &mut IdMap, old: &Frame, cur: &Frame, exact: Exactness) -> bool {
+fn stack_covers(v: &Verifier<'_>, map: &mut IdMap, old: &Frame, cur: &Frame, marks: Marks, exact: Exactness) -> bool {
+    let exact = |i: usize| exact.of_scalar(marks.slot(i));
     if Arc::ptr_eq(&old.stack, &cur.stack) {
         // The same in all but ids, which must correspond.
-        let with_ids = |s: &&Slot| s.reg.as_ref().is_some_and(|r| !r.has_no_ids());
-        return old.stack.iter().filter(with_ids).all(|s| slot_covers(v, map, s, Some(s), exact));
+        let with_ids = |(_, s): &(usize, &Slot)| s.reg.as_ref().is_some_and(|r| !r.has_no_ids());
+        return old.stack.iter().enumerate().filter(with_ids).all(|(i, s)| slot_covers(v, map, s, Some(s), exact(i)));
     }
-    old.stack.iter().enumerate().all(|(i, o)| slot_covers(v, map, o, cur.slot(i), exact))
+    old.stack.iter().enumerate().all(|(i, o)| slot_covers(v, map, o, cur.slot(i), exact(i)))
 }
 
 fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, exact: Exactness) -> bool {
@@ -237,11 +253,7 @@ fn objects_equal(map: &mut IdMap, o: &Slot, c: &Slot) -> bool {
 /// Whether the current state differs from the old one in registers, the cheap sign that this is no endless loop.
 pub(crate) fn maybe_looping(old: &State, cur: &State) -> bool {
     let (o, c) = (old.frame(), cur.frame());
-    old.frames.len() == cur.frames.len()
-        && o.regs
-            .iter()
-            .zip(&c.regs)
-            .all(|(a, b)| a.same_but_precision(b))
+    old.frames.len() == cur.frames.len() && o.regs == c.regs
 }
 
 /// Some open iterator has gone on between the two states.

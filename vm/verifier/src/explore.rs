@@ -143,6 +143,7 @@ impl Verifier<'_> {
             return Reason::JumpOutOfRange { from: self.prev_insn as usize, to: i64::from(at) }.fail();
         };
         self.stats.insns_processed += 1;
+        self.costs.walks(self.cur.frame().subprog);
         if self.stats.insns_processed > self.options.limits.insns {
             return Reason::TooLarge { processed: self.stats.insns_processed }.fail();
         }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use backstop_model::{FieldKind, Program};
 
+use crate::cost::SubprogramCost;
+
 /// A program that was proved safe. Only [`crate::verify`] makes one.
 #[derive(Clone, Debug)]
 pub struct Verified {
     pub(crate) program: Arc<Program>,
     pub(crate) facts: Facts,
     pub(crate) stats: Stats,
+    pub(crate) costs: Vec<SubprogramCost>,
 }
 
 impl Verified {
@@ -26,6 +29,11 @@ impl Verified {
     /// What the proof cost.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What the proof of each function cost, in the order of their slots.
+    pub fn costs(&self) -> &[SubprogramCost] {
+        &self.costs
     }
 }
 
@@ -130,6 +138,8 @@ pub struct Stats {
     pub total_states: u64,
     /// States kept, most at one time.
     pub peak_states: u64,
+    /// Bytes of kept states, most at one time. Small parts that states share are counted once.
+    pub peak_bytes: u64,
     /// State comparisons made.
     pub comparisons: u64,
     /// Instructions that walks back for precision looked at.

@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 
-use crate::state::State;
+use crate::precision::Span;
+use crate::state::{HistEntry, State};
 
 /// A kept state.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct KeptState {
     pub marks: u32,
     /// The visit of a loop that it belongs to, 0 if none.
     pub visit: VisitId,
+    /// Bytes that it holds and the state before it does not.
+    pub bytes: u64,
 }
 
 /// Number of a [`Visit`].
@@ -35,7 +38,8 @@ pub(crate) type VisitId = u32;
 /// A path that ended in a state still being walked: it needs the precision that state will turn out to need.
 #[derive(Debug)]
 pub(crate) struct Backedge {
-    pub state: State,
+    pub span: Span,
+    pub history: Vec<HistEntry>,
     pub equal: u32,
     /// Marks of `equal` that were carried over already.
     pub marks: Option<u32>,
@@ -53,6 +57,8 @@ pub(crate) struct Visit {
     /// The first state kept in the loop on this visit.
     pub entry: Option<u32>,
     pub backedges: Vec<Backedge>,
+    /// States that go when the loop is complete: until then, back edges may lead through them.
+    pub unused: Vec<u32>,
 }
 
 /// All kept states of one walk.
@@ -65,9 +71,9 @@ pub(crate) struct Kept {
     visit_ids: HashMap<LoopKey, VisitId>,
     /// The first, which is nobody's, stands for "in no loop".
     visits: Vec<Visit>,
-    /// Visits that have back edges.
-    looping: usize,
     pub count: u64,
+    /// Bytes of all that are kept, by [`KeptState::bytes`].
+    pub bytes: u64,
 }
 
 impl Kept {
@@ -108,7 +114,6 @@ impl Kept {
         if visit != 0
             && let Some(v) = self.visits.get_mut(visit as usize)
         {
-            self.looping += usize::from(v.backedges.is_empty());
             v.backedges.push(edge);
         }
     }
@@ -120,9 +125,12 @@ impl Kept {
         Some(std::mem::take(&mut visit.backedges))
     }
 
-    /// The back edges taken were seen to.
-    pub fn leave_loop(&mut self, had_backedges: bool) {
-        self.looping -= usize::from(had_backedges && self.looping > 0);
+    /// A loop is complete: what nobody needs any more of its states goes.
+    pub fn leave_loop(&mut self, visit: VisitId) {
+        let waiting = self.visits.get_mut(visit as usize).map(|v| std::mem::take(&mut v.unused));
+        for id in waiting.into_iter().flatten() {
+            self.free_if_unused(id);
+        }
     }
 
     pub fn get(&self, id: u32) -> Option<&KeptState> {
@@ -146,6 +154,8 @@ impl Kept {
     pub fn add(&mut self, state: State, callsite: u32, visit: VisitId) -> u32 {
         let id = self.states.len() as u32;
         let bucket = self.bucket(state.insn, callsite);
+        let bytes = state.bytes(state.parent.and_then(|p| self.get(p)).map(|p| &p.state));
+        self.bytes += bytes;
         self.states.push(Some(Box::new(KeptState {
             state,
             branches: 1,
@@ -156,6 +166,7 @@ impl Kept {
             all_precise: false,
             marks: 0,
             visit,
+            bytes,
         })));
         self.lists.entry(bucket).or_default().push(id);
         self.count += 1;
@@ -190,12 +201,18 @@ impl Kept {
 
     /// Frees a state that is off the list, walked to the end, and in no loop that is still being walked.
     pub fn free_if_unused(&mut self, id: u32) {
-        let unused = self.get(id).is_some_and(|s| s.dropped && s.branches == 0);
-        if unused && self.looping == 0 {
-            if let Some(place) = self.states.get_mut(id as usize) {
-                *place = None;
+        let Some(kept) = self.get(id).filter(|s| s.dropped && s.branches == 0) else { return };
+        let (visit, bytes) = (kept.visit, kept.bytes);
+        if self.in_open_loop(visit) {
+            if let Some(v) = self.visits.get_mut(visit as usize) {
+                v.unused.push(id);
             }
-            self.count = self.count.saturating_sub(1);
+            return;
         }
+        if let Some(place) = self.states.get_mut(id as usize) {
+            *place = None;
+        }
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }

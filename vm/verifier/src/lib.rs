@@ -12,6 +12,7 @@ mod cfg;
 mod check;
 mod code;
 mod collect;
+mod cost;
 mod depth;
 mod diagnose;
 pub mod domain;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 use backstop_model::Program;
 
+pub use cost::SubprogramCost;
 pub use facts::{CallFact, Facts, Region, SlotFact, Stats, Subprogram, Verified};
 pub use options::{Limits, Options};
 pub use reason::{Category, Reason};
@@ -57,7 +59,7 @@ pub fn verify(program: Arc<Program>, options: &Options) -> Result<Verified, Box<
     match verifier.prove() {
         Ok(depth) => {
             let (facts, stats) = verifier.facts(depth);
-            Ok(Verified { facts, stats, program: program.clone() })
+            Ok(Verified { facts, stats, costs: verifier.take_costs(), program: program.clone() })
         }
         Err(reason) => Err(Box::new(verifier.refusal(*reason))),
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::domain::SignedNumber;
 use crate::env::Verifier;
 use crate::options::Options;
-use crate::state::{ADD_CONST, Byte, Flags, Frame, FrameRole, Kind, MapId, Object, RegState, State};
+use crate::state::{ADD_CONST, Byte, Flags, Frame, FrameRole, Kind, MapId, Marks, Object, RegState, State};
 
 /// The log so far. Bounded: what comes beyond the limit is left out at the front, as tools read the end.
 #[derive(Debug)]
@@ -113,13 +113,13 @@ impl Verifier<'_> {
         if state.top() > 0 {
             let _ = write!(out, " frame{}:", state.top());
         }
-        let frame = state.frame();
+        let (frame, marks) = (state.frame(), state.marks_of(state.top()));
         for (i, r) in frame.regs.iter().enumerate() {
             if r.is_init() {
-                let _ = write!(out, " R{i}={}", self.reg_text(r, state.top()));
+                let _ = write!(out, " R{i}={}", self.reg_text(r, marks.reg(i), state.top()));
             }
         }
-        self.stack_text(frame, state.top(), &mut out);
+        self.stack_text(frame, marks, state.top(), &mut out);
         for r in &state.held.refs {
             let _ = write!(out, " refs={}", r.id);
         }
@@ -131,7 +131,7 @@ impl Verifier<'_> {
         out
     }
 
-    fn stack_text(&self, frame: &Frame, top: usize, out: &mut String) {
+    fn stack_text(&self, frame: &Frame, marks: Marks, top: usize, out: &mut String) {
         for (i, slot) in frame.stack.iter().enumerate() {
             if slot.bytes.iter().all(|b| *b == Byte::Invalid) {
                 continue;
@@ -140,7 +140,7 @@ impl Verifier<'_> {
             if slot.is_spill() {
                 // Bytes above a narrow spill are shown before it.
                 out.extend(slot.bytes.iter().rev().take_while(|b| **b != Byte::Spill).map(|b| byte_char(*b)));
-                let _ = write!(out, "{}", self.reg_text(slot.spilled(), top));
+                let _ = write!(out, "{}", self.reg_text(slot.spilled(), marks.slot(i), top));
                 continue;
             }
             if let Some(object) = slot.object {
@@ -163,9 +163,9 @@ impl Verifier<'_> {
 
 impl Verifier<'_> {
     /// One register, as the kernel writes it.
-    pub fn reg_text(&self, r: &RegState, top: usize) -> String {
+    pub fn reg_text(&self, r: &RegState, precise: bool, top: usize) -> String {
         let mut out = String::new();
-        let precise = if r.is_scalar() && r.precise { "P" } else { "" };
+        let precise = if r.is_scalar() && precise { "P" } else { "" };
         if let Some(v) = r.scalar_const() {
             let _ = write!(out, "{precise}{}", SignedNumber(v as i64));
             return out;

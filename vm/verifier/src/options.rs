@@ -5,7 +5,10 @@
 pub struct Limits {
     /// Instructions processed over all paths.
     pub insns: u64,
-    /// Comparisons of states: a program made to explode them ends here, as a refusal like that of `insns`.
+    /// Comparisons of states: a program made to explode them ends here, as a refusal like that of `insns`. Linux has no such
+    /// limit. It follows from two others: a listed state is compared in vain four times (or 65, at checkpoints that are forced)
+    /// for each path that it ended, before it is taken off its list, so that comparisons stay near the number of instructions.
+    /// Real objects make about one for an instruction or fewer; the default leaves sixteen.
     pub comparisons: u64,
     /// Branches waiting to be walked.
     pub jumps: usize,

@@ -3,6 +3,7 @@
 use backstop_isa::Instr;
 
 use crate::code::successors;
+use crate::cost::SubprogramCost;
 use crate::env::Verifier;
 use crate::facts::{CallFact, Facts, SlotFact, Stats, Subprogram};
 use crate::liveness::StackLiveness;
@@ -73,6 +74,12 @@ impl Verifier<'_> {
                 return;
             }
         }
+    }
+
+    /// What each function cost.
+    pub fn take_costs(&mut self) -> Vec<SubprogramCost> {
+        let subs = &self.subs;
+        self.costs.take(|i| subs.get(i).map_or_else(Default::default, |s| (s.name.clone(), s.start)))
     }
 
     fn finished_stats(&self) -> Stats {
@@ -170,6 +177,7 @@ impl Verifier<'_> {
             help: reason.help().map(str::to_owned),
             stats: self.finished_stats(),
             max_states_per_insn: self.max_states_per_insn,
+            costs: self.take_costs(),
             log: self.log.take(),
             reason,
         }

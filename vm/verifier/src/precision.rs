@@ -8,8 +8,9 @@ use backstop_isa::{AtomicOp, Instr, Operand, Reg};
 
 use crate::code::CallClass;
 use crate::env::Verifier;
+use crate::kept::Backedge;
 use crate::reason::Check;
-use crate::state::{HistEntry, Linked, MAX_FRAMES, State};
+use crate::state::{HistEntry, Linked, MAX_FRAMES, Marks, Slot, State};
 
 /// Registers and stack slots whose values are wanted, by frame.
 #[derive(Clone, Debug, Default)]
@@ -161,11 +162,17 @@ impl WalkedBack {
 }
 
 /// The state that a walk back is in: the current one, a kept one, or a back edge of a loop.
-#[derive(Clone, Copy)]
-struct Span {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
     first: u32,
     last: u32,
-    parent: Option<u32>,
+    pub parent: Option<u32>,
+}
+
+impl Span {
+    pub fn of(state: &State) -> Span {
+        Span { first: state.first_insn, last: state.insn, parent: state.parent }
+    }
 }
 
 /// Where a walk back comes from.
@@ -206,7 +213,7 @@ impl Verifier<'_> {
     fn walk_back_from_current(&mut self, wanted: Wanted) -> bool {
         let history = std::mem::take(&mut self.cur.history);
         let mut been = std::mem::take(&mut self.walked_back);
-        let span = Span { first: self.cur.first_insn, last: self.cur.insn, parent: self.cur.parent };
+        let span = Span::of(&self.cur);
         let changed = self.walk_back(&history, span, wanted, Some(&mut been));
         self.walked_back = been;
         self.cur.history = history;
@@ -214,23 +221,23 @@ impl Verifier<'_> {
     }
 
     /// As [`Verifier::propagate_precision`], for a path that was put aside.
-    pub fn propagate_precision_to(&mut self, old: u32, state: &State) -> bool {
-        let Some(wanted) = self.precise_in(old) else { return false };
-        let span = Span { first: state.first_insn, last: state.insn, parent: state.parent };
-        self.walk_back(&state.history, span, wanted, None)
+    pub fn propagate_precision_to(&mut self, edge: &Backedge) -> bool {
+        let Some(wanted) = self.precise_in(edge.equal) else { return false };
+        self.walk_back(&edge.history, edge.span, wanted, None)
     }
 
     fn precise_in(&self, old: u32) -> Option<Wanted> {
         let old = &self.kept.get(old)?.state;
         let mut wanted = Wanted::new(old.top());
         for (n, frame) in old.frames.iter().enumerate() {
+            let marks = old.marks_of(n);
             for (i, r) in frame.regs.iter().enumerate() {
-                if r.precise && r.is_scalar() {
+                if marks.reg(i) && r.is_scalar() {
                     wanted.add_reg(n, i);
                 }
             }
             for (i, s) in frame.stack.iter().enumerate() {
-                if s.is_spilled_scalar() && s.spilled().precise {
+                if marks.slot(i) && s.is_spilled_scalar() {
                     wanted.add_slot(n, i);
                 }
             }
@@ -419,13 +426,7 @@ impl Verifier<'_> {
         let mut changed = false;
         let mut next = from;
         while let Some(kept) = next.and_then(|id| self.kept.get_mut(id)).filter(|k| !k.all_precise) {
-            kept.state.for_each_reg(
-                |r| r.is_scalar() && !r.precise,
-                |r| {
-                    r.precise = true;
-                    changed = true;
-                },
-            );
+            changed |= kept.state.mark_all();
             kept.all_precise = true;
             kept.marks += 1;
             self.stats.precision_steps += 1;
@@ -494,35 +495,19 @@ fn mark_state(state: &mut State, w: &mut Wanted) -> bool {
         if regs == 0 && slots == 0 {
             continue;
         }
-        let frame = state.frame_at_mut(n);
-        for (i, r) in frame.regs.iter_mut().enumerate().filter(|(i, _)| w.regs[n] & (1 << i) != 0) {
-            if r.is_scalar() && !r.precise {
-                r.precise = true;
-                changed = true;
-            } else {
+        let (frame, had) = (&state.frames[n], state.marks_of(n));
+        for (i, r) in frame.regs.iter().enumerate() {
+            if had.reg(i) || !r.is_scalar() {
                 regs &= !(1 << i);
             }
         }
         for i in 0..64 {
-            if slots & (1 << i) == 0 {
-                continue;
-            }
-            let spilled = frame.slot(i).filter(|s| s.is_spilled_scalar()).map(|s| s.spilled().precise);
-            if spilled == Some(false) {
-                if let Some(r) = frame.slot_mut(i).spilled_mut() {
-                    r.precise = true;
-                    changed = true;
-                }
-            } else {
+            if had.slot(i) || !frame.slot(i).is_some_and(Slot::is_spilled_scalar) {
                 slots &= !(1 << i);
             }
         }
+        changed |= state.mark(n, Marks { regs, slots });
         (w.regs[n], w.slots[n]) = (regs, slots);
     }
     changed
-}
-
-/// Forgets which scalars are precise: a state that is kept now will learn it anew.
-pub(crate) fn forget_precision(state: &mut State) {
-    state.for_each_reg(|r| r.is_scalar() && r.precise, |r| r.precise = false);
 }

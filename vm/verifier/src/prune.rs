@@ -4,7 +4,7 @@ use crate::code::CallClass;
 use crate::env::Verifier;
 use crate::equal::{Exactness, iter_depths_differ, maybe_looping, states_equal};
 use crate::kept::{Backedge, LoopKey, VisitId};
-use crate::precision::forget_precision;
+use crate::precision::Span;
 use crate::reason::{Check, Reason};
 use crate::state::{Access, IterState, Object, RegState, Slot, State};
 
@@ -50,6 +50,9 @@ impl Verifier<'_> {
     fn find_covering(&mut self, list: &[u32], forced: bool, add: &mut bool) -> Check<Option<(u32, bool)>> {
         let (insn, callsite) = (self.insn, self.cur.frame().callsite);
         for &id in list.iter().rev() {
+            if self.stats.comparisons >= self.options.limits.comparisons {
+                return Reason::TooLarge { processed: self.stats.insns_processed }.fail();
+            }
             match self.compare(id, forced, add)? {
                 Seen::Hit(in_loop) => return Ok(Some((id, in_loop))),
                 Seen::Miss => self.miss(id, *add, insn, callsite),
@@ -61,6 +64,8 @@ impl Verifier<'_> {
     fn same(&mut self, id: u32, exact: Exactness) -> bool {
         self.stats.comparisons += 1;
         let mut map = std::mem::take(&mut self.idmap);
+        // Without privileges no precision is tracked, so that all scalars count.
+        let exact = if exact == Exactness::NotExact && !self.capable() { Exactness::RangeWithin } else { exact };
         let same = self.kept.get(id).is_some_and(|k| states_equal(self, &mut map, &k.state, &self.cur, exact));
         self.idmap = map;
         same
@@ -140,7 +145,9 @@ impl Verifier<'_> {
         self.propagate_precision(id);
         if in_loop {
             let visit = self.kept.get(id).map_or(0, |k| k.visit);
-            self.kept.add_backedge(visit, Backedge { state: self.cur.clone(), equal: id, marks: None });
+            let span = Span::of(&self.cur);
+            let edge = Backedge { span, history: std::mem::take(&mut self.cur.history), equal: id, marks: None };
+            self.kept.add_backedge(visit, edge);
         }
     }
 
@@ -160,9 +167,6 @@ impl Verifier<'_> {
         self.stats.total_states += 1;
         self.prev_jmps = self.jmps;
         self.prev_processed = self.stats.insns_processed;
-        if self.capable() {
-            forget_precision(&mut self.cur);
-        }
         let mut state = self.cur.clone();
         state.insn = insn;
         // The kept state owns the history up to here; the path goes on with an empty one.
@@ -177,6 +181,11 @@ impl Verifier<'_> {
         self.cur.first_insn = insn;
         self.cur.dfs_depth = depth + 1;
         self.stats.peak_states = self.stats.peak_states.max(self.kept.count);
+        self.stats.peak_bytes = self.stats.peak_bytes.max(self.kept.bytes);
+        if let (Some(cost), Some(kept)) = (self.costs.of(self.cur.frame().subprog), self.kept.get(id)) {
+            cost.states += 1;
+            cost.bytes += kept.bytes;
+        }
     }
 
     /// The loop that a state is in: that of its outermost frame that is in one.
@@ -216,21 +225,21 @@ impl Verifier<'_> {
             let mut changed = false;
             for b in &mut backedges {
                 if round > MAX_ROUNDS {
-                    changed |= self.mark_all_precise(b.state.parent);
+                    changed |= self.mark_all_precise(b.span.parent);
                     continue;
                 }
                 // What was carried over before is there already.
                 let marks = self.kept.get(b.equal).map(|k| k.marks);
                 if marks != b.marks {
                     b.marks = marks;
-                    changed |= self.propagate_precision_to(b.equal, &b.state);
+                    changed |= self.propagate_precision_to(b);
                 }
             }
             if !changed || round > MAX_ROUNDS {
                 break;
             }
         }
-        self.kept.leave_loop(!backedges.is_empty());
+        self.kept.leave_loop(visit);
     }
 
     /// Forgets dead registers and slots of complete states, so that they cover more.
@@ -277,9 +286,9 @@ impl Verifier<'_> {
     pub fn previous_entry(&self, state: &State, insn: u32) -> Option<u32> {
         let callsite = state.frame().callsite;
         self.kept.list(insn, callsite).iter().rev().copied().find(|id| {
-            self.kept.get(*id).is_some_and(|k| {
-                k.branches > 0 && k.state.same_callsites(state) && k.state.dfs_depth < state.dfs_depth
-            })
+            self.kept
+                .get(*id)
+                .is_some_and(|k| k.branches > 0 && k.state.same_callsites(state) && k.state.dfs_depth < state.dfs_depth)
         })
     }
 
@@ -294,27 +303,28 @@ impl Verifier<'_> {
         let Some(old) = self.kept.get(old).map(|k| &k.state) else { return };
         for n in 0..state.frames.len().min(old.frames.len()) {
             let of = old.frame_at(n);
+            let marks = old.marks_of(n);
             let changed = |o: &RegState, c: &RegState| {
-                o.is_scalar()
-                    && c.is_scalar()
-                    && !o.precise
-                    && !c.precise
-                    && (o.var != c.var || (o.id == 0) != (c.id == 0))
+                o.is_scalar() && c.is_scalar() && (o.var != c.var || (o.id == 0) != (c.id == 0))
             };
-            let in_regs = of.regs.iter().zip(&state.frame_at(n).regs).any(|(o, c)| changed(o, c));
-            let both = |o: &Slot, c: &Slot| o.is_spill() && c.is_spill() && changed(o.spilled(), c.spilled());
-            let in_stack = of.stack.iter().zip(state.frame_at(n).stack.iter()).any(|(o, c)| both(o, c));
+            let changed_reg = |i: usize, o: &RegState, c: &RegState| !marks.reg(i) && changed(o, c);
+            let changed_slot = |i: usize, o: &Slot, c: &Slot| {
+                !marks.slot(i) && o.is_spill() && c.is_spill() && changed(o.spilled(), c.spilled())
+            };
+            let now = state.frame_at(n);
+            let in_regs = of.regs.iter().zip(&now.regs).enumerate().any(|(i, (o, c))| changed_reg(i, o, c));
+            let in_stack = of.stack.iter().zip(now.stack.iter()).enumerate().any(|(i, (o, c))| changed_slot(i, o, c));
             if !in_regs && !in_stack {
                 continue;
             }
             let frame = state.frame_at_mut(n);
-            for (o, c) in of.regs.iter().zip(&mut frame.regs) {
-                if changed(o, c) {
+            for (i, (o, c)) in of.regs.iter().zip(&mut frame.regs).enumerate() {
+                if changed_reg(i, o, c) {
                     *c = RegState::UNKNOWN;
                 }
             }
             for (i, o) in of.stack.iter().enumerate() {
-                if frame.slot(i).is_some_and(|c| both(o, c))
+                if frame.slot(i).is_some_and(|c| changed_slot(i, o, c))
                     && let Some(r) = frame.slot_mut(i).spilled_mut()
                 {
                     *r = RegState::UNKNOWN;

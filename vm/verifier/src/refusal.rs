@@ -31,6 +31,8 @@ pub struct Refusal {
     pub stats: Stats,
     /// Most states kept for one instruction.
     pub max_states_per_insn: u64,
+    /// What each function cost until then.
+    pub costs: Vec<crate::cost::SubprogramCost>,
     /// The walk, if a log was asked for.
     pub log: String,
 }

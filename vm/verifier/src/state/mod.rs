@@ -5,6 +5,7 @@
 
 mod held;
 mod history;
+mod marks;
 mod reg;
 mod stack;
 
@@ -14,6 +15,7 @@ use backstop_isa::Reg;
 
 pub(crate) use held::{Held, RefKind};
 pub(crate) use history::{Access, HistEntry, Linked, LinkedSet};
+pub(crate) use marks::Marks;
 pub(crate) use reg::{
     ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState,
 };
@@ -133,6 +135,8 @@ pub(crate) struct State {
     pub history: Vec<HistEntry>,
     /// Runs in a context that may sleep.
     pub sleepable: bool,
+    /// Precise scalars by frame, once it is kept. Empty if there are none.
+    pub marks: Box<[Marks]>,
 }
 
 impl State {
@@ -149,6 +153,7 @@ impl State {
             callback_unroll_depth: 0,
             history: Vec::new(),
             sleepable,
+            marks: Box::default(),
         }
     }
 
@@ -202,6 +207,24 @@ impl State {
     pub fn same_callsites(&self, other: &State) -> bool {
         self.frames.len() == other.frames.len()
             && self.frames.iter().zip(&other.frames).all(|(a, b)| a.callsite == b.callsite)
+    }
+
+    /// Bytes of memory that it takes beside what it shares with another. Spilled registers of a changed stack all count.
+    pub fn bytes(&self, shared_with: Option<&State>) -> u64 {
+        let mut bytes =
+            size_of::<State>() + size_of_val(self.history.as_slice()) + self.frames.len() * size_of::<usize>();
+        for (n, frame) in self.frames.iter().enumerate() {
+            let other = shared_with.and_then(|s| s.frames.get(n));
+            if other.is_some_and(|o| Arc::ptr_eq(o, frame)) {
+                continue;
+            }
+            bytes += size_of::<Frame>();
+            if other.is_none_or(|o| !Arc::ptr_eq(&o.stack, &frame.stack)) {
+                let spilled = frame.stack.iter().filter(|s| s.reg.is_some()).count();
+                bytes += size_of_val(frame.stack.as_slice()) + spilled * size_of::<RegState>();
+            }
+        }
+        bytes as u64
     }
 
     /// Runs `change` over every register and spilled register of every frame, copying only frames for which `wanted` holds of

@@ -100,8 +100,6 @@ pub(crate) const ADD_CONST: u32 = ADD_CONST64 | ADD_CONST32;
 pub(crate) struct RegState {
     pub kind: Kind,
     pub flags: Flags,
-    /// Scalars: a decision rests on the value, so pruning must compare it.
-    pub precise: bool,
     /// Pointers: fixed offset. Scalars: distance to the others of `id` if [`ADD_CONST`] is set.
     pub off: i32,
     /// Packet pointers: bytes from the base known to be there, or one of the two marks.
@@ -122,7 +120,6 @@ impl RegState {
     pub const NOT_INIT: RegState = RegState {
         kind: Kind::NotInit,
         flags: Flags::NONE,
-        precise: false,
         off: 0,
         range: 0,
         id: 0,
@@ -154,11 +151,6 @@ impl RegState {
     /// Nothing ties it to others, so that it covers itself whatever ids stand for.
     pub const fn has_no_ids(&self) -> bool {
         self.id == 0 && self.ref_id == 0
-    }
-
-    /// Equal in all but the mark of precision.
-    pub fn same_but_precision(&self, other: &RegState) -> bool {
-        self.kind == other.kind && RegState { precise: other.precise, ..*self } == *other
     }
 
     pub const fn is_scalar(&self) -> bool {

@@ -73,14 +73,7 @@ impl Verifier<'_> {
                 }
                 self.pointer_alu(width, op, dst, &dst_reg, &src_reg, false)
             }
-            (false, false) => {
-                if let Operand::Reg(r) = src
-                    && dst_reg.precise
-                {
-                    self.mark_precise(r)?;
-                }
-                self.scalar_alu(width, op, dst, src, &src_reg)
-            }
+            (false, false) => self.scalar_alu(width, op, dst, src, &src_reg),
         }
     }
 
@@ -135,11 +128,8 @@ impl Verifier<'_> {
         }
         self.writable(dst)?;
         let r = *self.reg(dst);
-        let out = if r.is_scalar() {
-            RegState { precise: r.precise, ..RegState::scalar(domain::byte_order(order, size, &r.var)) }
-        } else {
-            RegState::UNKNOWN
-        };
+        let out =
+            if r.is_scalar() { RegState::scalar(domain::byte_order(order, size, &r.var)) } else { RegState::UNKNOWN };
         self.cur.set(dst, out);
         Ok(Step::Next)
     }

@@ -303,8 +303,7 @@ impl Verifier<'_> {
             |x| x.maybe_null() && x.id == id && id != 0,
             |x| {
                 if null {
-                    let precise = x.precise;
-                    *x = RegState { precise, ..RegState::constant(0) };
+                    *x = RegState::constant(0);
                 } else {
                     let keeps_id = self.may_hold_lock(x);
                     *x = self.not_null(*x);

@@ -104,9 +104,9 @@ impl Verifier<'_> {
         if let Some(k) = off.var.is_const()
             && let Ok(sum) = i32::try_from(i64::from(ptr.off).wrapping_add(k as i64))
         {
-            return RegState { off: sum, precise: false, range: moved_range(ptr), ..*ptr };
+            return RegState { off: sum, range: moved_range(ptr), ..*ptr };
         }
-        let mut out = RegState { var: variable_part(AluOp::Add, &ptr.var, &off.var), precise: false, ..*ptr };
+        let mut out = RegState { var: variable_part(AluOp::Add, &ptr.var, &off.var), ..*ptr };
         if ptr.is_packet() {
             out.id = self.new_id();
             out.range = 0;
@@ -118,9 +118,9 @@ impl Verifier<'_> {
         if let Some(k) = off.var.is_const()
             && let Ok(difference) = i32::try_from(i64::from(ptr.off).wrapping_sub(k as i64))
         {
-            return RegState { off: difference, precise: false, range: moved_range(ptr), ..*ptr };
+            return RegState { off: difference, range: moved_range(ptr), ..*ptr };
         }
-        let mut out = RegState { var: variable_part(AluOp::Sub, &ptr.var, &off.var), precise: false, ..*ptr };
+        let mut out = RegState { var: variable_part(AluOp::Sub, &ptr.var, &off.var), ..*ptr };
         if ptr.is_packet() {
             out.id = self.new_id();
             out.range = moved_range(ptr);

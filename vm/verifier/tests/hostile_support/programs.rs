@@ -33,8 +33,11 @@ pub fn all() -> Vec<Hostile> {
         ("map elements, loops and iterators", elements()),
         ("may_goto nested", may_goto(4)),
         ("a long loop", long_loop()),
+        ("straight code, decisions all along", straight(40_000)),
+        ("blocks in reverse order", reversed(30_000)),
+        ("calls from everywhere", call_sites(30_000)),
+        ("full stacks, kept at each round", rounds()),
     ];
-    if let Ok(f) = std::env::var("FILE") { let t = std::fs::read_to_string(f).unwrap(); let case = corpus::read_case("x", &t); return vec![Hostile{name:"file", program: build::program(&case).unwrap()}]; }
     texts.into_iter().map(|(name, text)| Hostile { name, program: program(name, &text) }).collect()
 }
 
@@ -64,7 +67,7 @@ fn open_iterators(out: &mut String, depth: usize, first: usize, tag: &str) {
             "r1 = r10\nr1 += -{off}\nr2 = 0\nr3 = 10\ncall bpf_iter_num_new\n\
              {tag}l{n}: r1 = r10\nr1 += -{off}\ncall bpf_iter_num_next\nif r0 == 0 goto {tag}d{n}\n\
              r9 = *(u32 *)(r0 + 0)\nif r9 == {n} goto +1\nr9 += 1\n*(u64 *)(r10 - {}) = r9\n",
-            off + 256
+            (off + 256 - 1) % 512 + 1
         );
     }
 }
@@ -72,8 +75,7 @@ fn open_iterators(out: &mut String, depth: usize, first: usize, tag: &str) {
 fn close_iterators(out: &mut String, depth: usize, first: usize, tag: &str) {
     for n in (first..first + depth).rev() {
         let off = 8 * (n + 1);
-        let _ =
-            write!(out, "goto {tag}l{n}\n{tag}d{n}: r1 = r10\nr1 += -{off}\ncall bpf_iter_num_destroy\n");
+        let _ = write!(out, "goto {tag}l{n}\n{tag}d{n}: r1 = r10\nr1 += -{off}\ncall bpf_iter_num_destroy\n");
     }
 }
 
@@ -94,7 +96,10 @@ fn iterators_in_callbacks(depth: usize) -> String {
         let tag = format!("c{level}");
         let _ = write!(out, "{tag}: r6 = {level}\nr7 = 31\nr8 = 1\n");
         open_iterators(&mut out, 2, 0, &tag);
-        let _ = write!(out, "call get_prandom_u32\nif r0 > 7 goto +1\nr6 += 3\nr7 &= 25\nr8 *= 3\n*(u64 *)(r10 - 400) = r6\n");
+        let _ = write!(
+            out,
+            "call get_prandom_u32\nif r0 > 7 goto +1\nr6 += 3\nr7 &= 25\nr8 *= 3\n*(u64 *)(r10 - 400) = r6\n"
+        );
         if level < depth {
             let _ = write!(out, "r1 = 4\nr2 = func c{} ll\nr3 = r10\nr3 += -400\nr4 = 0\ncall loop\n", level + 1);
             let _ = write!(out, "if r0 s<= 2 goto +1\nr6 += 1\n");
@@ -128,7 +133,12 @@ fn callbacks_branching(depth: usize) -> String {
         let r6 = if level == 0 { "r6 = 0" } else { "r6 = r2" };
         let _ = write!(out, "c{level}: {r6}\nr7 = 0\nr8 = 0\n*(u64 *)(r10 - 8) = r7\n*(u64 *)(r10 - 16) = r7\n");
         for n in 0..5 {
-            let _ = write!(out, "call get_prandom_u32\nif r0 > {} goto +2\nr7 += {}\n*(u64 *)(r10 - 8) = r7\n", n + 9, 1 << n);
+            let _ = write!(
+                out,
+                "call get_prandom_u32\nif r0 > {} goto +2\nr7 += {}\n*(u64 *)(r10 - 8) = r7\n",
+                n + 9,
+                1 << n
+            );
         }
         if level < depth {
             let _ = write!(out, "r1 = 4\nr2 = func c{} ll\nr3 = r10\nr3 += -8\nr4 = 0\ncall loop\n", level + 1);
@@ -144,7 +154,13 @@ fn exits_behind_checkpoints() -> String {
     let mut out = String::from("type: xdp\nr6 = 0\nr7 = 0\nr8 = 0\n");
     open_iterators(&mut out, 2, 0, "m");
     for n in 0..12 {
-        let _ = write!(out, "call get_prandom_u32\nif r0 > {} goto ml1\n*(u64 *)(r10 - {}) = r0\nr7 ^= {}\n", n + 5, 320 + 8 * n, 1 << n);
+        let _ = write!(
+            out,
+            "call get_prandom_u32\nif r0 > {} goto ml1\n*(u64 *)(r10 - {}) = r0\nr7 ^= {}\n",
+            n + 5,
+            320 + 8 * n,
+            1 << n
+        );
     }
     out.push_str("r1 = r10\nr7 &= 7\nr1 += -128\nr1 += r7\n*(u8 *)(r1 + 0) = 1\n");
     close_iterators(&mut out, 2, 0, "m");
@@ -174,7 +190,11 @@ fn spills(slots: usize) -> String {
     }
     out.push_str("r6 = r10\nr7 = 0\n");
     for n in 1..=slots {
-        let _ = write!(out, "r1 = *(u64 *)(r10 - {})\nr1 &= 1\nr7 += r1\nr6 = r10\nr6 += -72\nr2 = r7\nr2 &= 63\nr6 += r2\n*(u8 *)(r6 + 0) = 1\n", 8 * n);
+        let _ = write!(
+            out,
+            "r1 = *(u64 *)(r10 - {})\nr1 &= 1\nr7 += r1\nr6 = r10\nr6 += -72\nr2 = r7\nr2 &= 63\nr6 += r2\n*(u8 *)(r6 + 0) = 1\n",
+            8 * n
+        );
     }
     out.push_str("r0 = 0\nexit\n");
     out
@@ -189,7 +209,9 @@ fn chain() -> String {
             out.push_str("if r8 == 0xffffff goto +1\nr9 ^= r8\n");
         }
     }
-    out.push_str("r9 &= 7\nr1 = r10\nr1 += -512\nr1 += r9\n*(u8 *)(r1 + 0) = 1\nif r6 != 100000000 goto l\nr0 = 0\nexit\n");
+    out.push_str(
+        "r9 &= 7\nr1 = r10\nr1 += -512\nr1 += r9\n*(u8 *)(r1 + 0) = 1\nif r6 != 100000000 goto l\nr0 = 0\nexit\n",
+    );
     out
 }
 
@@ -197,11 +219,11 @@ fn chain() -> String {
 fn linked() -> String {
     let mut out = String::from("type: xdp\nr9 = 0\nl: call get_prandom_u32\nr9 += 1\n");
     for n in 1..=8 {
-        let _ = write!(out, "r{} = r0\n", n);
+        let _ = writeln!(out, "r{n} = r0");
     }
     out = out.replace("r8 = r0\n", "");
     for n in 1..=60 {
-        let _ = write!(out, "*(u64 *)(r10 - {}) = r{}\n", 8 * n, n % 7 + 1);
+        let _ = writeln!(out, "*(u64 *)(r10 - {}) = r{}", 8 * n, n % 7 + 1);
     }
     for n in 0..30 {
         let _ = write!(out, "if r{} == {} goto +1\nr8 = {n}\n", n % 7 + 1, n + 1000);
@@ -214,10 +236,15 @@ fn linked() -> String {
 fn maybe_null() -> String {
     let mut out = String::from("type: xdp\nmap: m hash 4 8 16\nr9 = 0\n*(u64 *)(r10 - 8) = 0\n");
     for n in 0..50 {
-        let _ = write!(out, "r1 = m ll\nr2 = r10\nr2 += -8\ncall map_lookup_elem\n*(u64 *)(r10 - {}) = r0\n", 16 + 8 * n);
+        let _ =
+            write!(out, "r1 = m ll\nr2 = r10\nr2 += -8\ncall map_lookup_elem\n*(u64 *)(r10 - {}) = r0\n", 16 + 8 * n);
     }
     for n in 0..50 {
-        let _ = write!(out, "r1 = *(u64 *)(r10 - {})\nr9 <<= 1\nif r1 == 0 goto +2\nr9 |= 1\n*(u64 *)(r1 + 0) = r9\n", 16 + 8 * n);
+        let _ = write!(
+            out,
+            "r1 = *(u64 *)(r10 - {})\nr9 <<= 1\nif r1 == 0 goto +2\nr9 |= 1\n*(u64 *)(r1 + 0) = r9\n",
+            16 + 8 * n
+        );
     }
     out.push_str("r1 = r10\nr9 &= 7\nr1 += -8\nr1 += r9\nr0 = *(u8 *)(r1 + 0)\nr0 = 0\nexit\n");
     out
@@ -232,7 +259,11 @@ fn frames(depth: usize) -> String {
             let _ = write!(out, "r7 += {n}\n*(u64 *)(r10 - {}) = r7\n", 8 * n);
         }
         for n in 0..6 {
-            let _ = write!(out, "call get_prandom_u32\nif r0 == {n} goto +2\nr7 += r0\n*(u64 *)(r10 - {}) = r7\n", 8 * (n + 1));
+            let _ = write!(
+                out,
+                "call get_prandom_u32\nif r0 == {n} goto +2\nr7 += r0\n*(u64 *)(r10 - {}) = r7\n",
+                8 * (n + 1)
+            );
         }
         if level + 1 < depth {
             let _ = write!(out, "r1 = r6\ncall f{}\nr8 = r0\n", level + 1);
@@ -280,14 +311,75 @@ fn elements() -> String {
 fn may_goto(depth: usize) -> String {
     let mut out = String::from("type: xdp\nr6 = 0\nr7 = 0\nr8 = 0\nr9 = 0\n");
     for n in 0..depth {
-        let _ = write!(out, "l{n}: may_goto d{n}\ncall get_prandom_u32\nif r0 > {} goto +1\nr{} += {}\n", n + 3, 6 + n % 4, n + 1);
-        let _ = write!(out, "*(u64 *)(r10 - {}) = r{}\n", 8 * (n + 1), 6 + n % 4);
+        let _ = write!(
+            out,
+            "l{n}: may_goto d{n}\ncall get_prandom_u32\nif r0 > {} goto +1\nr{} += {}\n",
+            n + 3,
+            6 + n % 4,
+            n + 1
+        );
+        let _ = writeln!(out, "*(u64 *)(r10 - {}) = r{}", 8 * (n + 1), 6 + n % 4);
     }
     out.push_str("r1 = r6\nif r1 > 100 goto +1\nr7 += 5\n");
     for n in (0..depth).rev() {
         let _ = write!(out, "goto l{n}\nd{n}: r8 ^= r6\n");
     }
     out.push_str("r0 = 0\nexit\n");
+    out
+}
+
+/// Code without a jump, in which every other instruction makes a scalar precise that was computed from the start on.
+fn straight(len: usize) -> String {
+    let mut out = String::from("type: xdp\ncall get_prandom_u32\nr6 = r0\nr6 &= 1\n");
+    for _ in 0..len {
+        out.push_str("r6 ^= 1\nr2 = r10\nr2 += r6\n");
+    }
+    out.push_str("r0 = 0\nexit\n");
+    out
+}
+
+/// Blocks that follow each other from the end of the program to its start.
+fn reversed(blocks: usize) -> String {
+    let mut out = format!("type: xdp\nr6 = 0\nr7 = 0\nr8 = 0\ngotol b{}\nb0: r0 = 0\nexit\n", blocks - 1);
+    for n in 1..blocks {
+        let _ = write!(out, "b{n}: r6 += 1\nr{} = r6\ngotol b{}\n", 7 + n % 2, n - 1);
+    }
+    out
+}
+
+/// A function that spills and may go on for long, called from very many places.
+fn call_sites(calls: usize) -> String {
+    let mut out = String::from("type: xdp\n");
+    for _ in 0..calls {
+        out.push_str("call f\n");
+    }
+    out.push_str(
+        "r0 = 0\nexit\nf: r1 = 1\n*(u64 *)(r10 - 8) = r1\nr0 = *(u64 *)(r10 - 8)\nif r0 == 1 goto e\nl: r0 += 1\n",
+    );
+    for _ in 0..20_000 {
+        out.push_str("r0 += 1\n");
+    }
+    out.push_str("if r0 != 0 goto l\ne: exit\n");
+    out
+}
+
+/// Iterators that never come to rest in the innermost of eight frames with full stacks: each round changes one slot of each.
+fn rounds() -> String {
+    let mut out = String::from("type: xdp\nr1 = 0\n");
+    for level in 0..8 {
+        let _ = write!(out, "f{level}: r6 = r1\nr7 = 0\n");
+        for n in 1..=62 {
+            let _ = write!(out, "r7 += {n}\n*(u64 *)(r10 - {}) = r7\n", 8 * n);
+        }
+        if level < 7 {
+            let _ = write!(out, "r1 = r10\nr1 += -{}\ncall f{}\nr0 = 0\nexit\n", 8 * (level + 1), level + 1);
+            continue;
+        }
+        open_iterators(&mut out, 1, 61, "f");
+        out.push_str("r7 += 1\n*(u64 *)(r6 + 0) = r7\n*(u64 *)(r10 - 8) = r7\n*(u64 *)(r10 - 256) = r7\nif r7 < 100000000 goto +1\nr8 = *(u64 *)(r10 - 400)\n");
+        close_iterators(&mut out, 1, 61, "f");
+        out.push_str("r0 = 0\nexit\n");
+    }
     out
 }
 
