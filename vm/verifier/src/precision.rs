@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 
 use backstop_isa::{AtomicOp, Instr, Operand, Reg};
 
-use crate::code::CallClass;
+use crate::code::{CallClass, Code};
 use crate::env::Verifier;
 use crate::kept::Backedge;
 use crate::reason::Check;
@@ -323,7 +323,12 @@ impl Verifier<'_> {
 
     fn step_back(&self, at: u32, subseq: Option<u32>, hist: Option<&HistEntry>, w: &mut Wanted) -> Result<(), Lost> {
         w.sync_linked(hist);
-        let Some(instr) = self.instr(at) else { return Err(Lost) };
+        let instr = match self.code.get(at as usize) {
+            Some(Code::Insn(instr)) => instr,
+            // Its first half says what it does.
+            Some(Code::Second) => return Ok(()),
+            _ => return Err(Lost),
+        };
         let stack = hist.and_then(|h| h.access.stack);
         match *instr {
             Instr::Mov { dst, src, .. } if w.has(dst) => {

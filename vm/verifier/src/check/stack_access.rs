@@ -270,15 +270,7 @@ impl Verifier<'_> {
             _ => {}
         }
         let slot = self.cur.frame_at_mut(frame).slot_mut(slot_no);
-        if slot.is_special() {
-            for b in &mut slot.bytes {
-                if *b == Byte::Spill || b.is_special() {
-                    *b = Byte::Misc;
-                }
-            }
-        }
-        slot.reg = None;
-        slot.object = None;
+        scrub(slot);
         for b in slot.bytes.iter_mut().skip(first).take(size) {
             *b = kind;
         }
@@ -320,8 +312,7 @@ impl Verifier<'_> {
                 Byte::Misc
             };
             let slot = self.cur.frame_at_mut(frame).slot_mut(spi(off));
-            slot.reg = None;
-            slot.object = None;
+            scrub(slot);
             slot.bytes[byte_in_slot(off)] = new;
         }
         if zero_used && let Value::Reg(r) = a.value {
@@ -329,4 +320,18 @@ impl Verifier<'_> {
         }
         Ok(())
     }
+}
+
+/// Part of the slot is overwritten: what it held as a whole is lost, bytes of a register that was spilled are any bytes (Linux:
+/// `scrub_special_slot`).
+fn scrub(slot: &mut Slot) {
+    if slot.is_special() {
+        for b in &mut slot.bytes {
+            if *b == Byte::Spill || b.is_special() {
+                *b = Byte::Misc;
+            }
+        }
+    }
+    slot.reg = None;
+    slot.object = None;
 }
