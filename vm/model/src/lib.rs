@@ -5,6 +5,7 @@ mod context;
 pub mod contexts;
 mod helper;
 pub mod helpers;
+pub mod kernel_types;
 mod kfunc;
 pub mod kfuncs;
 mod license;

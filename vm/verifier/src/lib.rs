@@ -21,6 +21,7 @@ mod env;
 mod equal;
 mod explore;
 mod facts;
+mod fields;
 mod global;
 mod global_tags;
 mod graph;

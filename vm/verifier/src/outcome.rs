@@ -19,6 +19,7 @@ impl Verifier<'_> {
         if self.code.len() > self.options.limits.program {
             return Reason::TooManyInsns { count: self.code.len(), limit: self.options.limits.program }.fail();
         }
+        self.world.check()?;
         self.find_subprograms()?;
         self.check_boundaries()?;
         self.check_func_info()?;

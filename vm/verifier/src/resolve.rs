@@ -1,13 +1,13 @@
 //! What 64-bit immediate loads name, and maps that a program of this type may not have (Linux: `resolve_pseudo_ldimm64`).
 
 use backstop_isa::{DecodeError, Instr, Pseudo};
-use backstop_model::{MapKind, Program, field_refusal};
+use backstop_model::{MapKind, Program, SpecialField, field_refusal};
 
 use crate::code::Code;
 use crate::env::Verifier;
+use crate::fields::FieldClass;
 use crate::reason::{Check, Reason};
 use crate::state::MapId;
-use crate::world::FieldClass;
 
 /// Most maps of one program.
 const MAX_MAPS: usize = 64;
@@ -93,7 +93,7 @@ impl Verifier<'_> {
             [FieldClass::Workqueue, FieldClass::Workqueue],
         ] {
             let present = classes.into_iter().find(|c| entry.has(*c));
-            if let Some(text) = present.and_then(FieldClass::model).and_then(|f| field_refusal(f, kind)) {
+            if let Some(text) = present.and_then(model_field).and_then(|f| field_refusal(f, kind)) {
                 return Reason::MapProg { text }.fail();
             }
         }
@@ -119,6 +119,17 @@ pub(crate) fn names_arena(program: &Program) -> bool {
                 .and_then(|i| program.maps.get(i))
                 .is_some_and(|m| m.kind == MapKind::Arena)
     })
+}
+
+/// The model's name of a field, for the rules by program type.
+const fn model_field(class: FieldClass) -> Option<SpecialField> {
+    match class {
+        FieldClass::SpinLock | FieldClass::ResSpinLock => Some(SpecialField::SpinLock),
+        FieldClass::Timer => Some(SpecialField::Timer),
+        FieldClass::Workqueue => Some(SpecialField::Workqueue),
+        FieldClass::ListHead | FieldClass::RbRoot => Some(SpecialField::Graph),
+        _ => None,
+    }
 }
 
 /// Faults that Linux finds wherever they stand, reached or not.

@@ -1,162 +1,24 @@
 //! Maps and types that a proof knows, numbered: the program's own maps first, templates of inner maps after them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use backstop_btf::{Btf, Kind as BtfKind, Type, TypeId};
-use backstop_model::{MapSpec, Program, SpecialField};
+use backstop_btf::{Btf, TypeId};
+use backstop_model::{MapSpec, Program};
 
+use crate::fields::{
+    FieldAt, FieldClass, FieldError, Record, Target, map_record, misplaced, owns_acyclic, struct_records,
+};
+use crate::reason::{Check, Reason};
 use crate::state::{BtfRef, MapId};
-
-/// A field of a map's value or of an allocated object that plain loads and stores may not touch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum FieldClass {
-    SpinLock,
-    ResSpinLock,
-    Timer,
-    Workqueue,
-    ListHead,
-    ListNode,
-    RbRoot,
-    RbNode,
-    Refcount,
-    Kptr,
-}
-
-impl FieldClass {
-    fn by_struct(name: &str) -> Option<FieldClass> {
-        Some(match name {
-            "bpf_spin_lock" => FieldClass::SpinLock,
-            "bpf_res_spin_lock" => FieldClass::ResSpinLock,
-            "bpf_timer" => FieldClass::Timer,
-            "bpf_wq" => FieldClass::Workqueue,
-            "bpf_list_head" => FieldClass::ListHead,
-            "bpf_list_node" => FieldClass::ListNode,
-            "bpf_rb_root" => FieldClass::RbRoot,
-            "bpf_rb_node" => FieldClass::RbNode,
-            "bpf_refcount" => FieldClass::Refcount,
-            _ => return None,
-        })
-    }
-
-    /// Bytes of the field.
-    pub const fn size(self) -> u32 {
-        match self {
-            FieldClass::SpinLock | FieldClass::ResSpinLock | FieldClass::Refcount => 4,
-            FieldClass::Kptr => 8,
-            FieldClass::Timer | FieldClass::Workqueue | FieldClass::ListHead | FieldClass::RbRoot => 16,
-            FieldClass::ListNode => 24,
-            FieldClass::RbNode => 32,
-        }
-    }
-
-    /// Linux's name of the field.
-    pub const fn name(self) -> &'static str {
-        match self {
-            FieldClass::SpinLock => "bpf_spin_lock",
-            FieldClass::ResSpinLock => "bpf_res_spin_lock",
-            FieldClass::Timer => "bpf_timer",
-            FieldClass::Workqueue => "bpf_wq",
-            FieldClass::ListHead => "bpf_list_head",
-            FieldClass::ListNode => "bpf_list_node",
-            FieldClass::RbRoot => "bpf_rb_root",
-            FieldClass::RbNode => "bpf_rb_node",
-            FieldClass::Refcount => "bpf_refcount",
-            FieldClass::Kptr => "kptr",
-        }
-    }
-
-    /// The model's name, for the rules by program type.
-    pub const fn model(self) -> Option<SpecialField> {
-        match self {
-            FieldClass::SpinLock | FieldClass::ResSpinLock => Some(SpecialField::SpinLock),
-            FieldClass::Timer => Some(SpecialField::Timer),
-            FieldClass::Workqueue => Some(SpecialField::Workqueue),
-            FieldClass::ListHead | FieldClass::RbRoot => Some(SpecialField::Graph),
-            _ => None,
-        }
-    }
-}
-
-/// One special field.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct FieldAt {
-    pub class: FieldClass,
-    pub off: u32,
-    pub size: u32,
-}
-
-/// Most special fields that one type may have (Linux: `BTF_FIELDS_MAX`).
-const MAX_FIELDS: usize = 11;
-/// Structs within structs that are searched.
-const MAX_DEPTH: u32 = 4;
-
-/// The special fields of a struct or of a section of variables, by offset.
-pub(crate) fn special_fields(btf: &Btf, ty: TypeId) -> Vec<FieldAt> {
-    let mut found = Vec::new();
-    collect_fields(btf, ty, 0, 0, &mut found);
-    found.sort_by_key(|f| f.off);
-    found
-}
-
-fn collect_fields(btf: &Btf, ty: TypeId, base: u32, depth: u32, found: &mut Vec<FieldAt>) {
-    let ty = btf.resolve(ty);
-    if depth > MAX_DEPTH || found.len() >= MAX_FIELDS {
-        return;
-    }
-    if btf.kind(ty) == BtfKind::Datasec {
-        for var in btf.datasec_vars(ty) {
-            if let Type::Var { ty, .. } = btf.ty(var.ty) {
-                field_of(btf, *ty, base.saturating_add(var.offset), depth, found);
-            }
-        }
-        return;
-    }
-    if btf.kind(ty) != BtfKind::Struct {
-        return;
-    }
-    for member in btf.members(ty).iter().filter(|m| !m.is_bitfield()) {
-        field_of(btf, member.ty, base.saturating_add(member.byte_offset()), depth, found);
-    }
-}
-
-fn field_of(btf: &Btf, ty: TypeId, off: u32, depth: u32, found: &mut Vec<FieldAt>) {
-    let resolved = btf.resolve(ty);
-    match btf.ty(resolved) {
-        Type::Array { elem, len, .. } => {
-            let Some(size) = btf.size_of(*elem).and_then(|s| u32::try_from(s).ok()) else { return };
-            let before = found.len();
-            for i in 0..*len {
-                if found.len() >= MAX_FIELDS {
-                    break;
-                }
-                field_of(btf, *elem, off.saturating_add(i.saturating_mul(size)), depth + 1, found);
-                if found.len() == before {
-                    break;
-                }
-            }
-        }
-        Type::Struct(c) => match FieldClass::by_struct(btf.name(resolved)) {
-            // Linux knows a field by name and size; of another size it is a struct like any other.
-            Some(class) if c.size == class.size() && found.len() < MAX_FIELDS => {
-                found.push(FieldAt { class, off, size: c.size })
-            }
-            _ => collect_fields(btf, resolved, off, depth + 1, found),
-        },
-        Type::Ptr { to } => {
-            let kptr = btf.type_tags(*to).any(|t| matches!(t, "kptr" | "kptr_untrusted" | "percpu_kptr" | "uptr"));
-            if kptr && found.len() < MAX_FIELDS {
-                found.push(FieldAt { class: FieldClass::Kptr, off, size: 8 });
-            }
-        }
-        _ => {}
-    }
-}
 
 /// A map with what the proof derived from its description.
 #[derive(Clone, Debug)]
 pub(crate) struct MapEntry {
     pub spec: Arc<MapSpec>,
     pub fields: Arc<[FieldAt]>,
+    /// Number of the types that its fields name.
+    pub btf: u32,
     pub inner: Option<MapId>,
     /// Index in the program's table; none for templates of inner maps.
     pub index: Option<u32>,
@@ -169,63 +31,151 @@ impl MapEntry {
 
     /// A register that points into it keeps its id, since a lock may be taken there.
     pub fn has_lock(&self) -> bool {
-        self.has(FieldClass::SpinLock) || self.has(FieldClass::ResSpinLock)
+        self.fields.iter().any(|f| f.class.is_lock())
     }
+}
+
+/// A set of types.
+#[derive(Clone, Debug)]
+struct Types {
+    btf: Arc<Btf>,
+    /// The kernel's own, as the kfuncs' prototypes or the program's declarations have them.
+    kernel: bool,
+    /// Structs with special fields.
+    records: HashMap<u32, Arc<[FieldAt]>>,
 }
 
 /// All maps and BTFs of one proof.
 #[derive(Debug)]
 pub(crate) struct World {
     maps: Vec<MapEntry>,
-    btfs: Vec<Arc<Btf>>,
+    btfs: Vec<Types>,
     nothing: MapEntry,
+    /// Why Linux would not take the types or make the maps.
+    refused: Option<Reason>,
 }
 
 impl World {
     pub fn new(program: &Program) -> World {
-        let nothing = MapEntry { spec: Arc::new(empty_map()), fields: Arc::new([]), inner: None, index: None };
-        let mut world = World { maps: Vec::new(), btfs: Vec::new(), nothing };
+        let spec = Arc::new(empty_map());
+        let nothing = MapEntry { spec, fields: Arc::new([]), btf: 0, inner: None, index: None };
+        let mut world = World { maps: Vec::new(), btfs: Vec::new(), nothing, refused: None };
         if let Some(btf) = &program.btf {
-            world.btfs.push(btf.clone());
+            world.program_btf(btf);
         }
         for (i, spec) in program.maps.iter().enumerate() {
-            world.maps.push(entry(spec, u32::try_from(i).ok()));
+            let entry = world.entry(spec, u32::try_from(i).ok());
+            world.maps.push(entry);
         }
         for i in 0..program.maps.len() {
             let Some(inner) = world.maps[i].spec.inner.clone() else { continue };
             let id = MapId(world.maps.len() as u32);
-            world.maps.push(entry(&inner, None));
+            let entry = world.entry(&inner, None);
+            world.maps.push(entry);
             world.maps[i].inner = Some(id);
         }
         world
+    }
+
+    /// Types and maps that Linux would refuse before it looks at the program.
+    pub fn check(&self) -> Check {
+        self.refused.clone().map_or(Ok(()), Reason::fail)
     }
 
     pub fn map(&self, id: MapId) -> &MapEntry {
         self.maps.get(id.0 as usize).unwrap_or(&self.nothing)
     }
 
-    /// The number of a set of types; the same set always has the same.
-    pub fn btf_number(&mut self, btf: &Arc<Btf>) -> u32 {
-        match self.btfs.iter().position(|b| Arc::ptr_eq(b, btf)) {
-            Some(i) => i as u32,
-            None => {
-                self.btfs.push(btf.clone());
-                (self.btfs.len() - 1) as u32
+    fn position(&self, btf: &Arc<Btf>, kernel: bool) -> Option<u32> {
+        let at = self.btfs.iter().position(|t| t.kernel == kernel && Arc::ptr_eq(&t.btf, btf))?;
+        u32::try_from(at).ok()
+    }
+
+    fn add(&mut self, btf: &Arc<Btf>, kernel: bool) -> u32 {
+        self.btfs.push(Types { btf: btf.clone(), kernel, records: HashMap::new() });
+        (self.btfs.len() - 1) as u32
+    }
+
+    /// The number of the kernel's types in these; the same set always has the same.
+    pub fn kernel_btf(&mut self, btf: &Arc<Btf>) -> u32 {
+        self.position(btf, true).unwrap_or_else(|| self.add(btf, true))
+    }
+
+    /// The number of the program's or a map's own types.
+    pub fn program_btf(&mut self, btf: &Arc<Btf>) -> u32 {
+        if let Some(known) = self.position(btf, false) {
+            return known;
+        }
+        let number = self.add(btf, false);
+        match struct_records(btf) {
+            Ok(records) => {
+                let records = records.into_iter().map(|(id, r)| (id.0, Arc::from(r))).collect();
+                self.btfs[number as usize].records = records;
+            }
+            Err((id, error)) => {
+                let refusal = Reason::StructFields { name: btf.name(id).to_owned(), what: error.what() };
+                self.refused.get_or_insert(refusal);
             }
         }
+        // Pointees of kptrs may be the kernel's.
+        self.kernel_btf(btf);
+        number
     }
 
     pub fn btf(&self, r: BtfRef) -> Option<&Arc<Btf>> {
-        self.btfs.get(r.btf as usize)
+        self.btfs.get(r.btf as usize).map(|t| &t.btf)
     }
-}
 
-fn entry(spec: &Arc<MapSpec>, index: Option<u32>) -> MapEntry {
-    let fields = match (&spec.btf, spec.value_type) {
-        (Some(btf), Some(ty)) => special_fields(btf, ty),
-        _ => Vec::new(),
-    };
-    MapEntry { spec: spec.clone(), fields: fields.into(), inner: None, index }
+    /// Whether the type is the kernel's own, no program's.
+    pub fn is_kernel(&self, r: BtfRef) -> bool {
+        self.btfs.get(r.btf as usize).is_none_or(|t| t.kernel)
+    }
+
+    /// The kernel's types are the same if their names are, whoever declares them.
+    pub fn same_type(&self, a: BtfRef, b: BtfRef) -> bool {
+        let name = |r: BtfRef| self.btf(r).map(|btf| btf.name(TypeId(r.id)));
+        a == b || (self.is_kernel(a) && self.is_kernel(b) && name(a) == name(b))
+    }
+
+    /// Special fields of an allocated object.
+    pub fn fields(&self, r: BtfRef) -> &[FieldAt] {
+        self.btfs.get(r.btf as usize).and_then(|t| t.records.get(&r.id)).map_or(&[], |fields| &fields[..])
+    }
+
+    /// The pointee of a kptr in a value or object whose types have this number.
+    pub fn pointee(&self, number: u32, field: &FieldAt) -> Option<BtfRef> {
+        let Target::Pointee { ty, kernel } = field.target else { return None };
+        let own = self.btfs.get(number as usize)?;
+        let btf = if kernel { self.position(&own.btf, true)? } else { number };
+        Some(BtfRef { btf, id: ty.0 })
+    }
+
+    fn entry(&mut self, spec: &Arc<MapSpec>, index: Option<u32>) -> MapEntry {
+        let mut entry = MapEntry { spec: spec.clone(), fields: Arc::new([]), btf: 0, inner: None, index };
+        let (Some(btf), Some(ty)) = (&spec.btf, spec.value_type) else { return entry };
+        entry.btf = self.program_btf(btf);
+        // Linux makes the map even if its fields can't be read; then it has none.
+        let Ok(record) = map_record(btf, ty) else { return entry };
+        if let Err(what) = self.map_allowed(spec, btf, &record) {
+            self.refused.get_or_insert(Reason::MapFields { map: spec.name.clone(), what });
+        }
+        entry.fields = record.into();
+        entry
+    }
+
+    fn map_allowed(&self, spec: &MapSpec, btf: &Arc<Btf>, record: &[FieldAt]) -> Result<(), String> {
+        let read_only = spec.flags & (backstop_model::MAP_F_RDONLY_PROG | backstop_model::MAP_F_WRONLY_PROG) != 0;
+        if read_only && !record.is_empty() {
+            return Err("a map that programs may only read, or only write, can have no special fields".into());
+        }
+        if let Some(class) = misplaced(spec, record) {
+            return Err(format!("maps of this kind can have no {}", class.name()));
+        }
+        let number = self.position(btf, false).and_then(|n| self.btfs.get(n as usize));
+        let records: Vec<(TypeId, Record)> =
+            number.map_or_else(Vec::new, |t| t.records.iter().map(|(id, r)| (TypeId(*id), r.to_vec())).collect());
+        owns_acyclic(&records, record).map_err(|e: FieldError| e.what().to_owned())
+    }
 }
 
 fn empty_map() -> MapSpec {

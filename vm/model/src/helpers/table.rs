@@ -244,6 +244,8 @@ pub(super) static ROWS: &[Row] = &[
     h(148, "copy_from_user", &[UninitMem, SizeOrZero, Anything], INT, LINUX).sleeps(),
     h(151, "skb_cgroup_classid", &[Ctx], INT, TC),
     h(152, "redirect_neigh", &[Anything, MemOrNull, SizeOrZero, Anything], INT, TC),
+    h(153, "per_cpu_ptr", &[PercpuBtf, Anything], RetKind::PercpuMemOrNull, ANY),
+    h(154, "this_cpu_ptr", &[PercpuBtf], RetKind::PercpuMem, ANY),
     h(155, "redirect_peer", &[Anything, Anything], INT, TC),
     h(160, "ktime_get_coarse_ns", &[], INT, ANY.without(NO_COARSE)),
     h(163, "check_mtu", &[Ctx, Anything, UninitFixedMemAligned(4), Anything, Anything], INT, TC_XDP).gpl(),

@@ -4,11 +4,12 @@ use backstop_isa::Reg;
 use backstop_model::{ArgKind, HelperProto, MapKind, contexts, returns};
 
 use crate::check::dynptr::DynptrUse;
+use crate::check::kptr::KptrUse;
 use crate::check::mem::bits_text;
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::resolve::MAX_VAR_OFF;
-use crate::state::{Byte, DynptrKind, Flags, Kind, MAX_STACK, MapId, RegState, byte_in_slot, spi};
+use crate::state::{BtfRef, Byte, DynptrKind, Flags, Kind, MAX_STACK, MapId, RegState, byte_in_slot, spi};
 
 /// What the arguments of one call said.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,10 @@ pub(crate) struct CallMeta {
     pub const_key: Option<u64>,
     /// Dynptr that was passed.
     pub dynptr: Option<DynptrUse>,
+    /// Kptr that is exchanged.
+    pub kptr: Option<KptrUse>,
+    /// Type of a per-CPU object that was passed.
+    pub percpu: Option<BtfRef>,
 }
 
 /// A kind of value that an argument may be.
@@ -46,6 +51,11 @@ enum Accept {
     Buf,
     TrustedBtf,
     AllocBtf,
+    PlainBtf,
+    RcuBtf,
+    PercpuBtf,
+    PercpuRcuBtf,
+    PercpuTrustedBtf,
     MapPtr,
     Scalar,
     Func,
@@ -68,7 +78,11 @@ impl Accept {
             Accept::RingbufMem => "ringbuf_mem",
             Accept::Buf => "buf",
             Accept::TrustedBtf => "trusted_ptr_",
-            Accept::AllocBtf => "ptr_",
+            Accept::AllocBtf | Accept::PlainBtf => "ptr_",
+            Accept::RcuBtf => "rcu_ptr_",
+            Accept::PercpuBtf => "percpu_ptr_",
+            Accept::PercpuRcuBtf => "percpu_rcu_ptr_",
+            Accept::PercpuTrustedBtf => "percpu_trusted_ptr_",
             Accept::MapPtr => "map_ptr",
             Accept::Scalar => "scalar",
             Accept::Func => "func",
@@ -93,6 +107,11 @@ impl Accept {
             Accept::Buf => false,
             Accept::TrustedBtf => flags == Flags::TRUSTED && matches!(kind, Kind::Btf(_)),
             Accept::AllocBtf => flags == Flags::ALLOC && matches!(kind, Kind::Btf(_)),
+            Accept::PlainBtf => plain && matches!(kind, Kind::Btf(_)),
+            Accept::RcuBtf => flags == Flags::RCU && matches!(kind, Kind::Btf(_)),
+            Accept::PercpuBtf => flags == Flags::PERCPU && matches!(kind, Kind::Btf(_)),
+            Accept::PercpuRcuBtf => flags == Flags::PERCPU.with(Flags::RCU) && matches!(kind, Kind::Btf(_)),
+            Accept::PercpuTrustedBtf => flags == Flags::PERCPU.with(Flags::TRUSTED) && matches!(kind, Kind::Btf(_)),
             Accept::MapPtr => plain && matches!(kind, Kind::MapPtr(_)),
             Accept::Scalar => plain && kind == Kind::Scalar,
             Accept::Func => plain && matches!(kind, Kind::Func(_)),
@@ -135,6 +154,9 @@ fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
         ArgKind::StackOrNull => (&[Accept::Stack], true, false),
         ArgKind::ConstStr | ArgKind::Timer => (&[Accept::MapValue], false, false),
         ArgKind::SpinLock => (&[Accept::MapValue, Accept::AllocBtf], false, false),
+        ArgKind::KptrField => (&[Accept::MapValue, Accept::AllocBtf], false, false),
+        ArgKind::BtfOrNull => (&[Accept::PlainBtf, Accept::TrustedBtf, Accept::RcuBtf], true, false),
+        ArgKind::PercpuBtf => (&[Accept::PercpuBtf, Accept::PercpuRcuBtf, Accept::PercpuTrustedBtf], false, false),
         ArgKind::RingbufRecord => (&[Accept::RingbufMem], false, false),
         ArgKind::BtfSockCommon => {
             (&[Accept::SockCommon, Accept::Socket, Accept::TcpSock, Accept::TrustedBtf], false, false)
@@ -183,7 +205,12 @@ impl Verifier<'_> {
         };
         let releases = proto.releases == Some(n as u8);
         if !(nullable && reg.is_null()) {
-            self.check_type(r, &reg, types, nullable, rdonly)?;
+            // What a program allocated may be given away as a kernel object may.
+            let given = if arg == ArgKind::BtfOrNull { Flags::ALLOC.with(Flags::PERCPU) } else { Flags::NONE };
+            self.check_type(r, &reg, types, nullable, rdonly, given)?;
+            if arg == ArgKind::BtfOrNull {
+                self.check_kptr_source(r, meta)?;
+            }
             let on_stack = is_dynptr(arg) && matches!(reg.kind, Kind::Stack(_));
             self.check_arg_offset(r, &reg, releases && !on_stack)?;
         }
@@ -196,7 +223,7 @@ impl Verifier<'_> {
             }
             meta.release = Some(r);
         }
-        if reg.ref_id != 0 {
+        if reg.ref_id != 0 && arg != ArgKind::KptrField {
             meta.ref_id = reg.ref_id;
         }
         self.check_arg_content(proto, arg, n, r, &reg, meta)
@@ -207,8 +234,16 @@ impl Verifier<'_> {
         returns::packet(&self.program.kind).read && proto.packet_access
     }
 
-    fn check_type(&self, r: Reg, reg: &RegState, types: &[Accept], nullable: bool, rdonly: bool) -> Check {
-        let mut flags = reg.flags;
+    fn check_type(
+        &self,
+        r: Reg,
+        reg: &RegState,
+        types: &[Accept],
+        nullable: bool,
+        rdonly: bool,
+        ignored: Flags,
+    ) -> Check {
+        let mut flags = reg.flags.without(ignored);
         if rdonly {
             flags = flags.without(Flags::RDONLY);
         }
@@ -330,7 +365,15 @@ impl Verifier<'_> {
                 }
                 Ok(())
             }
+            ArgKind::SpinLock if self.in_tree_callback() => Reason::LockInTreeCallback {}.fail(),
             ArgKind::SpinLock => self.process_spin_lock(r, proto.name == "spin_lock"),
+            ArgKind::KptrField => self.check_kptr_dest(r, reg, meta),
+            ArgKind::PercpuBtf => {
+                if let Kind::Btf(b) = reg.kind {
+                    meta.percpu = Some(b);
+                }
+                Ok(())
+            }
             ArgKind::DynptrUninitLocal => self.make_dynptr(r, DynptrKind::Local, 0),
             ArgKind::DynptrUninitRingbuf => self.make_dynptr(r, DynptrKind::Ringbuf, 0),
             ArgKind::DynptrRdonly | ArgKind::Dynptr | ArgKind::DynptrRingbuf => {
@@ -420,6 +463,7 @@ impl Verifier<'_> {
             Kind::Stack(frame) => {
                 self.check_stack_range_raw(r, usize::from(frame), &reg, 0, size, zero_ok, write, meta)
             }
+            Kind::Btf(b) if reg.flags.has(Flags::ALLOC) => self.check_object_memory(r, &reg, b, size),
             Kind::Ctx if self.free_context() => self.check_context_memory(r, size, write, zero_ok),
             _ => {
                 if zero_ok && size == 0 && reg.is_null() {

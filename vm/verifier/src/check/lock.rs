@@ -4,9 +4,9 @@ use backstop_isa::Reg;
 
 use crate::check::args::CallMeta;
 use crate::env::Verifier;
+use crate::fields::FieldClass;
 use crate::reason::{Check, Reason};
-use crate::state::{BtfRef, Flags, Kind, RegState};
-use crate::world::{FieldAt, FieldClass, special_fields};
+use crate::state::{Flags, Kind, RegState};
 
 const LOCK: &str = "bpf_spin";
 
@@ -15,15 +15,16 @@ impl Verifier<'_> {
         let reg = *self.reg(r);
         let n = r.index() as u8;
         let Some(var) = reg.var.is_const() else { return Reason::LockOffset { reg: n, lock: LOCK }.fail() };
-        let (what, name, fields, place) = match reg.kind {
+        let place = lock_place(&reg);
+        let (what, name, fields) = match reg.kind {
             Kind::MapValue(map) => {
                 let entry = self.world.map(map);
                 if entry.spec.btf.is_none() {
                     return Reason::LockBtf { map: entry.spec.name.clone(), lock: LOCK }.fail();
                 }
-                ("map", entry.spec.name.clone(), entry.fields.to_vec(), 1 << 40 | u64::from(map.0))
+                ("map", entry.spec.name.clone(), &entry.fields[..])
             }
-            Kind::Btf(b) => ("local", "kptr".to_owned(), self.object_fields(b), 2 << 40 | u64::from(b.btf)),
+            Kind::Btf(b) => ("local", "kptr".to_owned(), self.world.fields(b)),
             _ => return Reason::ArgType { reg: n, ty: reg.type_name(), expected: "map_value, ptr_".into() }.fail(),
         };
         let Some(field) = fields.iter().find(|f| f.class == FieldClass::SpinLock) else {
@@ -81,14 +82,17 @@ impl Verifier<'_> {
 
     /// References that only hold under a lock are gone.
     pub(super) fn forget_borrowed(&mut self) {
-        self.cur.for_each_reg(|r| r.is_pointer() && r.flags.has(Flags::NON_OWN_REF), |r| *r = RegState::UNKNOWN);
+        let gone = self.invalid();
+        let borrowed = Flags::ALLOC.with(Flags::NON_OWN_REF);
+        self.cur.for_each_reg(|r| r.is_pointer() && r.flags.has(borrowed), |r| *r = gone);
     }
+}
 
-    /// Special fields of an allocated object.
-    pub fn object_fields(&self, b: BtfRef) -> Vec<FieldAt> {
-        match self.world.btf(b) {
-            Some(btf) => special_fields(btf, backstop_btf::TypeId(b.id)),
-            None => Vec::new(),
-        }
+/// What tells a lock apart from those of the same lookup: the map, or the types of the object, that it lies in.
+pub(crate) fn lock_place(reg: &RegState) -> u64 {
+    match reg.kind {
+        Kind::MapValue(map) => 1 << 40 | u64::from(map.0),
+        Kind::Btf(b) => 2 << 40 | u64::from(b.btf),
+        _ => 0,
     }
 }

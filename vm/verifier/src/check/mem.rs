@@ -8,7 +8,6 @@ use crate::env::Verifier;
 use crate::facts::Region;
 use crate::reason::{Check, Reason};
 use crate::state::{Flags, Kind, MapId, RegState};
-use crate::world::FieldClass;
 
 /// What is stored, or where a load goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,7 +92,7 @@ impl Verifier<'_> {
                 self.load_unknown(a);
                 Ok(Region::Packet)
             }
-            Kind::Btf(_) if !reg.maybe_null() => self.access_btf(a, reg, at, size),
+            Kind::Btf(b) if !reg.maybe_null() => self.access_btf(a, reg, b, at, size),
             Kind::SockCommon | Kind::Socket | Kind::TcpSock if !reg.maybe_null() => {
                 self.access_sock(a, reg, at)?;
                 Ok(Region::Probe)
@@ -166,6 +165,9 @@ impl Verifier<'_> {
         self.no_leak(a, "map")?;
         self.check_map_rights(map, at, size, a.write)?;
         self.check_map_value(a.base, map, at, size, false, false)?;
+        if let Some(kptr) = self.kptr_at(map, reg, at) {
+            return self.access_kptr(a, kptr);
+        }
         let Value::Reg(r) = a.value else { return Ok(()) };
         if a.write {
             return Ok(());
@@ -217,12 +219,10 @@ impl Verifier<'_> {
             if !overlaps {
                 continue;
             }
-            let name = f.class.name();
-            return if helper && f.class == FieldClass::Kptr {
-                Reason::SpecialFieldHelper { name }.fail()
-            } else {
-                Reason::SpecialField { name }.fail()
-            };
+            if !f.class.is_pointer() {
+                return Reason::SpecialField { name: f.class.name() }.fail();
+            }
+            self.check_kptr_bounds(self.reg(base), f, off, len, helper)?;
         }
         Ok(())
     }
@@ -308,46 +308,6 @@ impl Verifier<'_> {
         }
         self.load_unknown(a);
         Ok(())
-    }
-
-    fn access_btf(&mut self, a: &Access, reg: &RegState, at: i64, size: i64) -> Check<Region> {
-        let n = a.base.index() as u8;
-        let Kind::Btf(b) = reg.kind else { return Reason::InvalidMem { reg: n, ty: reg.type_name() }.fail() };
-        let Some(btf) = self.world.btf(b).cloned() else {
-            return Reason::InvalidMem { reg: n, ty: reg.type_name() }.fail();
-        };
-        let id = backstop_btf::TypeId(b.id);
-        let name = btf.name(id).to_owned();
-        let Some(var) = reg.var.is_const() else {
-            let text = format!("R{n} is ptr_{name} invalid variable offset: off={at}, var_off={}", reg.var.tnum);
-            return Reason::BtfAccess { text }.fail();
-        };
-        let at = at.wrapping_add(var as i64);
-        if at < 0 {
-            return Reason::BtfAccess { text: format!("R{n} is ptr_{name} invalid negative access: off={at}") }.fail();
-        }
-        let local = reg.flags.has(Flags::ALLOC);
-        if a.write && !local {
-            return Reason::BtfAccess { text: "only read is supported".into() }.fail();
-        }
-        if local && a.write && reg.ref_id == 0 && !reg.flags.any(Flags::NON_OWN_REF.with(Flags::RCU)) {
-            return Reason::BtfAccess { text: "only read is supported".into() }.fail();
-        }
-        self.no_leak(a, "mem")?;
-        let total = btf.size_of(id).and_then(|s| i64::try_from(s).ok()).unwrap_or(0);
-        if at.checked_add(size).is_none_or(|end| end > total) {
-            let text = format!("access beyond struct {name} at off {at} size {size}");
-            return Reason::BtfAccess { text }.fail();
-        }
-        for f in self.object_fields(b) {
-            if at < i64::from(f.off + f.size) && i64::from(f.off) < at + size {
-                let text = format!("direct access to {} is disallowed", f.class.name());
-                return Reason::BtfAccess { text }.fail();
-            }
-        }
-        self.load_unknown(a);
-        let trusted = local && (reg.ref_id != 0 || reg.flags.has(Flags::NON_OWN_REF));
-        Ok(if trusted { Region::Memory } else { Region::Probe })
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod args;
 mod dynptr;
+mod kptr;
 mod lock;
 mod mem;
+mod object;
 mod region;
 mod res_lock;
 mod stack_access;
@@ -11,5 +13,6 @@ mod stack_range;
 
 pub(crate) use args::CallMeta;
 pub(crate) use dynptr::DynptrUse;
+pub(crate) use lock::lock_place;
 pub(crate) use mem::{Access, Value};
 pub(crate) use res_lock::res_lock_call;

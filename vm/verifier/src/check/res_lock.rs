@@ -4,11 +4,12 @@
 use backstop_isa::Reg;
 use backstop_model::BuiltinKfunc;
 
+use crate::check::lock_place;
 use crate::domain::Scalar;
 use crate::env::Verifier;
+use crate::fields::FieldClass;
 use crate::reason::{Check, Reason};
 use crate::state::{Kind, RegState};
-use crate::world::FieldClass;
 
 const LOCK: &str = "bpf_res_spin";
 /// Errors that taking a lock may give.
@@ -49,16 +50,17 @@ impl Verifier<'_> {
     pub fn process_res_lock_arg(&mut self, arg: usize, r: Reg, reg: &RegState, takes: bool, irq: bool) -> Check {
         let n = r.index() as u8;
         let Some(var) = reg.var.is_const() else { return Reason::LockOffset { reg: n, lock: LOCK }.fail() };
-        let (what, name, fields, place) = match reg.kind {
+        let place = lock_place(reg);
+        let (what, name, fields) = match reg.kind {
             Kind::MapValue(map) if !reg.maybe_null() => {
                 let entry = self.world.map(map);
                 if entry.spec.btf.is_none() {
                     return Reason::LockBtf { map: entry.spec.name.clone(), lock: LOCK }.fail();
                 }
-                ("map", entry.spec.name.clone(), entry.fields.to_vec(), 1 << 40 | u64::from(map.0))
+                ("map", entry.spec.name.clone(), &entry.fields[..])
             }
             Kind::Btf(b) if reg.flags == crate::state::Flags::ALLOC => {
-                ("local", "kptr".to_owned(), self.object_fields(b), 2 << 40 | u64::from(b.btf))
+                ("local", "kptr".to_owned(), self.world.fields(b))
             }
             _ => {
                 let what = "doesn't point to map value or allocated object".into();

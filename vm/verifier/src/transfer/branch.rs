@@ -5,12 +5,12 @@ use backstop_isa::{CmpOp, Operand, Reg, Width};
 use crate::domain;
 use crate::env::Verifier;
 use crate::explore::Step;
+use crate::fields::FieldClass;
 use crate::reason::{Check, Reason};
 use crate::state::{
     ADD_CONST, ADD_CONST32, AT_PKT_END, Access, BEYOND_PKT_END, Flags, Kind, Linked, LinkedSet, RefKind, RegState,
     State,
 };
-use crate::world::FieldClass;
 
 /// The condition with its operands exchanged.
 pub(crate) const fn flip(op: CmpOp) -> CmpOp {
@@ -319,9 +319,7 @@ impl Verifier<'_> {
     pub fn may_hold_lock(&self, r: &RegState) -> bool {
         match r.kind {
             Kind::MapValue(map) => self.world.map(map).has_lock(),
-            Kind::Btf(b) if r.flags.has(Flags::ALLOC) => {
-                self.object_fields(b).iter().any(|f| matches!(f.class, FieldClass::SpinLock | FieldClass::ResSpinLock))
-            }
+            Kind::Btf(b) if r.flags.has(Flags::ALLOC) => self.world.fields(b).iter().any(|f| f.class.is_lock()),
             _ => false,
         }
     }

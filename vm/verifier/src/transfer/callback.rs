@@ -32,10 +32,15 @@ impl Verifier<'_> {
         }
         let mut frame = self.callee_frame(&self.cur, callee, at)?;
         self.set_callback_args(&mut frame, args)?;
+        self.push_round(frame, start)
+    }
+
+    /// Puts aside a path that enters a callback of the running instruction.
+    pub fn push_round(&mut self, mut frame: Frame, start: u32) -> Check {
         frame.role = FrameRole::Callback;
         frame.ret_range = (0, 1);
         frame.async_entry = self.cur.frame().async_entry;
-        let state = self.push_branch(start, at)?;
+        let state = self.push_branch(start, self.insn)?;
         state.callback_unroll_depth += 1;
         state.frame_mut().callback_depth += 1;
         state.frames.push(Arc::new(frame));

@@ -146,6 +146,9 @@ impl Verifier<'_> {
         if meta.ref_id == 0 && self.reg(r).is_null() {
             return Ok(());
         }
+        if meta.kptr.is_some() && self.give_away(meta.ref_id) {
+            return Ok(());
+        }
         if meta.ref_id == 0 || !self.release(meta.ref_id) {
             return Reason::HelperNotAcquired { name: bpf_name(proto), id: proto.id as i32 }.fail();
         }
@@ -274,6 +277,14 @@ impl Verifier<'_> {
                     RegState { id, flags: Flags::MAYBE_NULL, ..slice }
                 }
                 None => RegState::UNKNOWN,
+            },
+            RetKind::KptrOrNull => meta.kptr.map_or(RegState::UNKNOWN, |kptr| self.kptr_taken(kptr)),
+            // Only per-CPU objects of the program's own are followed: one CPU's copy, as long as RCU keeps it.
+            RetKind::PercpuMem | RetKind::PercpuMemOrNull => match meta.percpu {
+                Some(b) if !self.world.is_kernel(b) => {
+                    RegState::pointer(Kind::Btf(b)).flagged(Flags::ALLOC.with(Flags::RCU))
+                }
+                _ => RegState::UNKNOWN,
             },
             RetKind::SocketOrNull => nullable(self, Kind::Socket, Flags::NONE),
             RetKind::TcpSockOrNull => nullable(self, Kind::TcpSock, Flags::NONE),

@@ -9,8 +9,9 @@ use crate::check::DynptrUse;
 use crate::code::builtin;
 use crate::env::Verifier;
 use crate::explore::Step;
+use crate::fields::FieldAt;
 use crate::reason::{Check, Reason};
-use crate::state::{Flags, MapId};
+use crate::state::{BtfRef, Flags, MapId};
 use crate::transfer::callback::CallbackArgs;
 
 /// What the arguments of one kfunc call said.
@@ -24,8 +25,12 @@ pub(crate) struct KfuncMeta {
     pub iter: Option<(usize, usize)>,
     /// Constant of a `__k` argument.
     pub constant: Option<u64>,
-    /// Type of an object to free.
-    pub dropped: bool,
+    /// The list or tree that is worked on, with the number of the types that it names.
+    pub root: Option<(u32, FieldAt)>,
+    /// Type of the object that was passed.
+    pub object: Option<BtfRef>,
+    /// That object is owned, so it is there for sure.
+    pub owned: bool,
     /// Size of the memory that a pointer result has, from a `__szk`-like argument.
     pub r0_size: Option<u64>,
     /// Dynptr that was passed.
@@ -33,7 +38,7 @@ pub(crate) struct KfuncMeta {
     /// Map that was passed, or that an argument points into.
     pub map: Option<MapId>,
     pub map_uid: u32,
-    /// Function that was passed, to be called later.
+    /// Function that was passed, to be called now or later.
     pub func: Option<u32>,
 }
 
@@ -65,6 +70,7 @@ impl Verifier<'_> {
                     | RbtreeRoot
                     | RbtreeLeft
                     | RbtreeRight
+                    | RefcountAcquire
                     | IterNumNew
                     | IterNumNext
                     | IterNumDestroy
@@ -96,8 +102,12 @@ impl Verifier<'_> {
             let args = CallbackArgs { uses: CallbackUse::Timer, map: meta.map, map_uid: meta.map_uid };
             self.push_callback(f as usize, &args)?;
         }
+        if known == Some(BuiltinKfunc::RbtreeAdd) {
+            self.push_less_callback(&meta)?;
+        }
         self.sections(&kfunc, known)?;
         self.release_kfunc_argument(&kfunc, index, &meta)?;
+        self.link_node(&kfunc, known, index)?;
         if known == Some(BuiltinKfunc::Throw) {
             return self.throw(true);
         }

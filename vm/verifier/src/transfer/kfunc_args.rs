@@ -12,36 +12,8 @@ use crate::transfer::kfunc::KfuncMeta;
 use crate::transfer::kfunc_class::{KfuncArg, Param};
 use crate::transfer::kfunc_map::check_kfunc_map;
 
-/// Kfuncs that this verifier judges.
-fn judged(known: Option<BuiltinKfunc>) -> bool {
-    use BuiltinKfunc::*;
-    !matches!(
-        known,
-        Some(
-            PercpuObjNew
-                | PercpuObjDrop
-                | RefcountAcquire
-                | ListPushFront
-                | ListPushBack
-                | ListPopFront
-                | ListPopBack
-                | ListFront
-                | ListBack
-                | RbtreeAdd
-                | RbtreeRemove
-                | RbtreeFirst
-                | RbtreeRoot
-                | RbtreeLeft
-                | RbtreeRight
-        )
-    )
-}
-
 impl Verifier<'_> {
     pub fn check_kfunc_args(&mut self, kfunc: &Kfunc, known: Option<BuiltinKfunc>, meta: &mut KfuncMeta) -> Check {
-        if !judged(known) {
-            return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail();
-        }
         let btf = kfunc.btf.clone();
         let Some(proto) = btf.proto(kfunc.func) else {
             return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail();
@@ -105,14 +77,16 @@ impl Verifier<'_> {
             check_trusted(&reg, p.r, kfunc.flags.rcu)?;
         }
         self.check_arg_offset(p.r, &reg, kfunc.flags.release && reg.ref_id != 0)?;
-        self.readable(p.r)?;
+        let object = matches!(class, KfuncArg::AllocObject | KfuncArg::RefcountedObject | KfuncArg::Graph);
+        if !object {
+            self.readable(p.r)?;
+        }
         match class {
             KfuncArg::Null => {}
             KfuncArg::Ctx => self.check_kfunc_ctx(known, p, &reg)?,
-            KfuncArg::AllocObject => self.check_object_arg(p, &reg, meta)?,
-            KfuncArg::RefcountedObject | KfuncArg::Graph => {
-                return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail();
-            }
+            KfuncArg::AllocObject => self.check_dropped(known, p.n, &reg, meta)?,
+            KfuncArg::RefcountedObject => self.check_refcounted(p.n, &reg, meta)?,
+            KfuncArg::Graph => self.check_graph_arg(kfunc, known, btf, p, &reg, meta)?,
             KfuncArg::Dynptr => self.check_kfunc_dynptr(known, p, &reg, meta)?,
             KfuncArg::Iterator => {
                 let iterator = btf.pointee(p.ty).map(|t| btf.name(btf.resolve(t)).to_owned()).unwrap_or_default();
@@ -192,19 +166,6 @@ impl Verifier<'_> {
         };
         self.mark_precise(len.r)?;
         meta.r0_size = Some(size);
-        Ok(())
-    }
-
-    fn check_object_arg(&mut self, p: Param, reg: &RegState, meta: &mut KfuncMeta) -> Check {
-        let fits = matches!(reg.kind, Kind::Btf(_)) && reg.flags == Flags::ALLOC;
-        if !fits {
-            let what = "expected pointer to allocated object".into();
-            return Reason::KfuncArgPointer { arg: p.n, what }.fail();
-        }
-        if reg.ref_id == 0 {
-            return Reason::KfuncAllocType { text: "allocated object must be referenced" }.fail();
-        }
-        meta.dropped = true;
         Ok(())
     }
 

@@ -111,7 +111,7 @@ impl Verifier<'_> {
             return Ok(KfuncArg::Callback);
         }
         let void = btf.kind(target) == BtfKind::Void;
-        if !scalars_only(btf, target, 0) && !(sized && void) {
+        if !(scalars_only(btf, target, 0) || sized && void) {
             let words = if sized { "void, " } else { "" };
             let ty = kind_and_name(btf, target);
             let what = format!("pointer type {ty} must point to {words}scalar, or struct with scalar");

@@ -1,11 +1,11 @@
 //! Kfuncs that work on a map: arenas by the map itself, workqueues by a field of its values, and callbacks that belong to them.
 
 use crate::env::Verifier;
+use crate::fields::FieldClass;
 use crate::reason::{Check, Reason};
 use crate::state::{Kind, RegState};
 use crate::transfer::kfunc::KfuncMeta;
 use crate::transfer::kfunc_class::Param;
-use crate::world::FieldClass;
 
 const WORKQUEUE: &str = "bpf_wq";
 

@@ -11,7 +11,9 @@ use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::state::{BtfRef, Flags, Kind, RegState};
+use crate::transfer::graph::graph_node;
 use crate::transfer::kfunc::KfuncMeta;
+use crate::transfer::objects::same_object;
 
 impl Verifier<'_> {
     pub fn kfunc_result(&mut self, kfunc: &Kfunc, known: Option<BuiltinKfunc>, meta: &KfuncMeta) -> Check {
@@ -20,7 +22,10 @@ impl Verifier<'_> {
         let mut r0 = match *btf.resolved(proto.ret) {
             Type::Void => return Ok(()),
             Type::Ptr { to } => match known {
-                Some(BuiltinKfunc::ObjNew) => self.new_object(meta)?,
+                Some(BuiltinKfunc::ObjNew) => self.new_object(meta, false)?,
+                Some(BuiltinKfunc::PercpuObjNew) => self.new_object(meta, true)?,
+                Some(BuiltinKfunc::RefcountAcquire) => same_object(meta),
+                Some(_) if let Some((number, root)) = meta.root => graph_node(number, &root),
                 Some(BuiltinKfunc::DynptrSlice | BuiltinKfunc::DynptrSliceRdwr) => {
                     self.dynptr_slice(known == Some(BuiltinKfunc::DynptrSlice), meta)?
                 }
@@ -42,15 +47,19 @@ impl Verifier<'_> {
             self.cur.set(Reg::R0, r0);
             return Ok(());
         }
-        if kfunc.flags.ret_null {
+        // Who owns an object can always get one more reference to it.
+        let ret_null = kfunc.flags.ret_null && !(known == Some(BuiltinKfunc::RefcountAcquire) && meta.owned);
+        if ret_null {
             r0 = RegState { id: self.new_id(), ..r0.flagged(Flags::MAYBE_NULL) };
         }
         if kfunc.flags.acquire {
             let id = self.acquire();
-            if kfunc.flags.ret_null {
+            if ret_null {
                 r0.id = id;
             }
             r0.ref_id = id;
+        } else if meta.root.is_some() {
+            r0 = self.borrowed(r0);
         }
         if r0.id == 0 && self.may_hold_lock(&r0) {
             r0.id = self.new_id();
@@ -76,7 +85,7 @@ impl Verifier<'_> {
             };
             return Ok(RegState { ref_id: meta.ref_id, ..RegState::pointer(Kind::Mem(size)).flagged(flags) });
         }
-        let number = self.world.btf_number(btf);
+        let number = self.world.kernel_btf(btf);
         let flags = if kfunc.flags.rcu_protected { Flags::RCU } else { Flags::TRUSTED };
         // An acquired object is trusted by its reference; others by the kfunc's word.
         Ok(RegState::pointer(Kind::Btf(BtfRef { btf: number, id: target.0 })).flagged(flags))
@@ -90,25 +99,6 @@ impl Verifier<'_> {
         let slice = self.slice_of(from, size, read_only);
         // The reference stays with the dynptr: a slice is invalidated with it.
         Ok(RegState { ref_id: 0, ..slice })
-    }
-
-    /// `bpf_obj_new`: the type is named by a constant, in the program's own types.
-    fn new_object(&mut self, meta: &KfuncMeta) -> Check<RegState> {
-        let Some(btf) = self.program.btf.clone() else {
-            return Reason::KfuncAllocType { text: "bpf_obj_new/bpf_percpu_obj_new requires prog BTF" }.fail();
-        };
-        let id = meta.constant.and_then(|c| u32::try_from(c).ok());
-        let Some(id) = id else {
-            return Reason::KfuncAllocType { text: "local type ID argument must be in range [0, U32_MAX]" }.fail();
-        };
-        if !matches!(btf.ty(TypeId(id)), Type::Struct(_)) {
-            return Reason::KfuncAllocType {
-                text: "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct",
-            }
-            .fail();
-        }
-        let number = self.world.btf_number(&btf);
-        Ok(RegState::pointer(Kind::Btf(BtfRef { btf: number, id })).flagged(Flags::ALLOC))
     }
 }
 

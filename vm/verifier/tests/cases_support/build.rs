@@ -34,6 +34,7 @@ pub fn program(case: &Case) -> Result<Program, String> {
                 || btf_for_maps
                 || case.first("tag").is_some()
                 || case.first("struct").is_some()
+                || case.first("section").is_some()
                 || slots.iter().any(|slot| slot.code == LD_IMM64 && slot.src == PSEUDO_FUNC)
         }
     };
@@ -295,6 +296,7 @@ fn one_map(line: &str, templates: &HashMap<String, Arc<MapSpec>>, types: &mut Ty
                 map.value_type = Some(types.id(value));
                 map.key_type = types.key(map.key_size);
             }
+            "section" => map.value_type = Some(types.section_id(value).ok_or("no such section")?),
             "frozen" => {
                 map.initial = Some(bytes(value, map.value_size as usize)?.into());
                 map.flags |= backstop_model::MAP_F_RDONLY_PROG;

@@ -4,16 +4,17 @@
 //! |---|---|
 //! | `== RULE/VARIANT` | begins a case; the rule is what the coverage table counts |
 //! | `type: xdp [sleepable] [frags]`, `attach: NUMBER`, `license: TEXT` | the program's kind |
-//! | `map: NAME KIND KEY VALUE ENTRIES [flags=N] [extra=N] [inner=NAME] [type=STRUCT] [frozen=HEX]` | a map |
+//! | `map: NAME KIND KEY VALUE ENTRIES [flags=N] [extra=N] [inner=NAME] [type=STRUCT] [section=NAME] [frozen=HEX]` | a map |
 //! | `inner: ...` | as `map`, only a template for maps of maps |
-//! | `struct: NAME { TYPE FIELD; ... }`, `enum: NAME A=1 ...`, `typedef: NAME TYPE` | types |
+//! | `section: NAME { TYPE VARIABLE [@TAG]; ... }` | a section of global variables, the value of one map |
+//! | `struct: NAME { TYPE FIELD [@TAG]; ... }`, `enum: NAME A=1 ...`, `typedef: NAME TYPE` | types |
 //! | `func: LABEL RET NAME(TYPE ARG [@TAG], ...) static or global` | a function's type; others get one of their own |
 //! | `btf: on` or `off` | types for the functions where no `func` or callback asks for them |
 //! | `tag: TEXT` | declaration tag of the main function |
 //! | `kernel: skip REASON` | never put before the kernel |
 //! | `options: default` | the refusal holds without `compat_linux` too, where sharper bounds must not lead around it |
 //! | `linux: accept` or `reject` | the kernel's verdict where Backstop's must differ; `reason:` says why |
-//! | `verdict: accept` or `reject`, `text: LINE` | the verdict and the log's last line, empty where the log says nothing |
+//! | `verdict: accept` or `reject`, `text: LINE` | the verdict and the log's last line, empty where the log says nothing (types or maps that are refused have none) |
 //!
 //! In the assembler text `.repeat N` ... `.end` repeats lines (`$i` is the number of the round, from 0), `$NAME` is the
 //! id of a type of the program, `call NAME` a helper, `call bpf_NAME` a kfunc and `rX = NAME ll` a map.
@@ -93,9 +94,9 @@ pub struct Topic {
     pub cases: Vec<Case>,
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "type", "attach", "license", "map", "inner", "struct", "enum", "typedef", "func", "btf", "tag", "kernel", "linux",
-    "reason", "verdict", "text", "comment", "options", "fwd",
+    "reason", "verdict", "text", "comment", "options", "fwd", "section",
 ];
 
 /// All topics, by name.

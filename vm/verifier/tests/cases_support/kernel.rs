@@ -43,13 +43,17 @@ fn make_map(referee: &Referee, spec: &MapSpec, btf: Option<&LoadedBtf>) -> Resul
 /// The kernel's verdict and the last line of its log.
 pub fn judge(referee: &Referee, program: &Program) -> Result<(Expected, String), String> {
     let number = program.kind.ty.linux_number().ok_or("a program type that Linux has not")?;
-    let btf = program
-        .btf
-        .as_ref()
-        .map(|btf| referee.load_btf(&btf.encode()))
-        .transpose()
-        .map_err(|error| error.to_string())?;
-    let maps = program.maps.iter().map(|map| make_map(referee, map, btf.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    // Types and maps that can't be made refuse the program before it is loaded, without a word.
+    let unsaid = |error: String| Ok((Expected::Reject { text: String::new() }, error));
+    let btf = match program.btf.as_ref().map(|btf| referee.load_btf(&btf.encode())).transpose() {
+        Ok(btf) => btf,
+        Err(error) => return unsaid(error.to_string()),
+    };
+    let maps = program.maps.iter().map(|map| make_map(referee, map, btf.as_ref())).collect::<Result<Vec<_>, _>>();
+    let maps = match maps {
+        Ok(maps) => maps,
+        Err(error) => return unsaid(error),
+    };
     let maps: Vec<&Map> = maps.iter().collect();
     let kfuncs: Vec<&str> = program.kfuncs.iter().map(|kfunc| kfunc.name.as_str()).collect();
     let insns = backstop_isa::slots_to_bytes(&program.slots);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use backstop_btf::{Btf, BtfBuilder, Encoding, Linkage, TypeId};
+use backstop_btf::{Btf, BtfBuilder, Encoding, Linkage, SecVar, TypeId};
 
 use super::corpus::Case;
 
@@ -59,6 +59,7 @@ impl Types {
         for line in &case.header {
             match line.key.as_str() {
                 "struct" => types.structure(&line.value),
+                "section" => types.section(&line.value),
                 "enum" => types.enumeration(&line.value),
                 "typedef" => types.typedef(&line.value),
                 "fwd" => {
@@ -109,6 +110,33 @@ impl Types {
         }
         self.named.insert(format!("struct {name}"), id);
         self.layout.insert(id, (size, align));
+    }
+
+    /// A section of global variables, `NAME { TYPE VARIABLE [@TAG]; ... }`, which lie as a struct's members would.
+    fn section(&mut self, text: &str) {
+        let (name, fields) = text.split_once('{').unwrap_or_else(|| panic!("section `{text}`"));
+        let fields = fields.trim_end().trim_end_matches('}');
+        let mut vars = Vec::new();
+        let mut size = 0_u32;
+        for field in fields.split(';').map(str::trim).filter(|field| !field.is_empty()) {
+            let mut words = field.split('@');
+            let (ty, var_name) = self.declared(words.next().unwrap_or_default().trim(), None);
+            let var = self.builder.var(&var_name, ty, Linkage::Global);
+            words.for_each(|tag| {
+                self.builder.decl_tag(tag.trim(), var, None);
+            });
+            let (var_size, align) = self.layout.get(&ty).copied().unwrap_or((8, 8));
+            size = size.next_multiple_of(align);
+            vars.push(SecVar { ty: var, offset: size, size: var_size });
+            size += var_size;
+        }
+        let id = self.builder.datasec(name.trim(), size, &vars);
+        self.named.insert(format!("section {}", name.trim()), id);
+    }
+
+    /// The id of a section of variables.
+    pub fn section_id(&self, name: &str) -> Option<TypeId> {
+        self.named.get(&format!("section {name}")).copied()
     }
 
     fn enumeration(&mut self, text: &str) {

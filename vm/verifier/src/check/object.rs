@@ -1,0 +1,226 @@
+//! Accesses to objects with a type: allocated ones, and the kernel's (Linux: `check_ptr_to_btf_access`, `btf_struct_access`).
+
+use backstop_btf::{Btf, Kind as BtfKind, Type, TypeId};
+use backstop_isa::Reg;
+use backstop_model::license_is_gpl_compatible;
+
+use crate::check::mem::{Access, Value};
+use crate::env::Verifier;
+use crate::facts::Region;
+use crate::reason::{Check, Reason};
+use crate::state::{BtfRef, Flags, Kind, RegState};
+
+/// What lies at an offset in a struct.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Member {
+    Scalar,
+    /// A pointer to this struct.
+    Pointer(TypeId),
+    /// A pointer to something else.
+    PlainPointer,
+}
+
+/// Structs within structs that are walked.
+const MAX_DEPTH: u32 = 32;
+
+impl Verifier<'_> {
+    pub(super) fn access_btf(&mut self, a: &Access, reg: &RegState, b: BtfRef, at: i64, size: i64) -> Check<Region> {
+        let member = self.check_object(a.base, reg, b, at, size, a.write)?;
+        if let Value::Reg(r) = a.value
+            && !a.write
+        {
+            let loaded = self.loaded(reg, b, member);
+            self.cur.set(r, loaded);
+        }
+        // What is held, or linked under the lock that is held, is there; anything else may be gone.
+        let held = reg.ref_id != 0 || (reg.flags.has(Flags::NON_OWN_REF) && !reg.flags.has(Flags::RCU));
+        let there = reg.flags.has(Flags::ALLOC) && held;
+        Ok(if there { Region::Memory } else { Region::Probe })
+    }
+
+    /// Whether `size` bytes at `at` may be accessed, and what they are.
+    fn check_object(&self, base: Reg, reg: &RegState, b: BtfRef, at: i64, size: i64, write: bool) -> Check<Member> {
+        let n = base.index() as u8;
+        let refuse = |text: String| Reason::BtfAccess { text }.fail();
+        let Some(btf) = self.world.btf(b) else {
+            return Reason::InvalidMem { reg: n, ty: reg.type_name() }.fail();
+        };
+        let id = TypeId(b.id);
+        let name = btf.name(id);
+        let local = reg.flags.has(Flags::ALLOC);
+        if !self.leaks_allowed() {
+            return refuse(format!("'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN"));
+        }
+        if self.world.is_kernel(b) && !license_is_gpl_compatible(&self.program.license) {
+            return refuse(format!("Cannot access kernel 'struct {name}' from non-GPL compatible program"));
+        }
+        if at < 0 {
+            return refuse(format!("R{n} is ptr_{name} invalid negative access: off={at}"));
+        }
+        if reg.var.is_const() != Some(0) {
+            let var = super::mem::bits_text(reg);
+            return refuse(format!("R{n} is ptr_{name} invalid variable offset: off={at}, var_off={var}"));
+        }
+        if reg.flags.has(Flags::USER) {
+            return refuse(format!("R{n} is ptr_{name} access user memory: off={at}"));
+        }
+        if reg.flags.has(Flags::PERCPU) {
+            return refuse(format!("R{n} is ptr_{name} access percpu memory: off={at}"));
+        }
+        if write && !local {
+            return refuse("only read is supported".into());
+        }
+        if local && reg.ref_id == 0 && !reg.flags.any(Flags::NON_OWN_REF.with(Flags::RCU)) {
+            return refuse("verifier bug: ref_obj_id for allocated object must be non-zero".into());
+        }
+        if local {
+            for f in self.world.fields(b) {
+                if at < i64::from(f.off + f.size) && i64::from(f.off) < at.saturating_add(size) {
+                    return refuse(format!("direct access to {} is disallowed", f.class.name()));
+                }
+            }
+        }
+        walk(btf, id, at, size, reg.flags.has(Flags::UNTRUSTED)).or_else(refuse)
+    }
+
+    /// What a load of a member gives. A pointer to a struct is a number in an allocated object, where anybody may have
+    /// written it; a pointer to anything else is only probed, wherever it comes from.
+    fn loaded(&mut self, reg: &RegState, b: BtfRef, member: Member) -> RegState {
+        match member {
+            Member::Scalar => RegState::UNKNOWN,
+            Member::Pointer(_) if reg.flags.has(Flags::ALLOC) => RegState::UNKNOWN,
+            Member::Pointer(to) => {
+                let flags = if reg.flags.has(Flags::UNTRUSTED) { Flags::UNTRUSTED } else { Flags::NONE };
+                RegState::pointer(Kind::Btf(BtfRef { btf: b.btf, id: to.0 })).flagged(flags)
+            }
+            Member::PlainPointer => RegState::pointer(Kind::Mem(0)).flagged(Flags::RDONLY.with(Flags::UNTRUSTED)),
+        }
+    }
+
+    /// Memory of this size in an object that is there, for a subprogram. Linux asks for the right to read alone, so it takes
+    /// the kernel's objects too, which the subprogram may then write.
+    pub(super) fn check_object_memory(&self, r: Reg, reg: &RegState, b: BtfRef, size: i64) -> Check {
+        let borrowed = reg.flags.has(Flags::NON_OWN_REF) && !reg.flags.has(Flags::RCU);
+        if !reg.flags.has(Flags::ALLOC) || reg.maybe_null() || !(borrowed || reg.ref_id != 0) {
+            return Reason::ArgType { reg: r.index() as u8, ty: reg.type_name(), expected: "fp".into() }.fail();
+        }
+        self.check_object(r, reg, b, i64::from(reg.off), size, false).map(|_| ())
+    }
+}
+
+/// The member that an access hits (Linux: `btf_struct_walk`).
+fn walk(btf: &Btf, ty: TypeId, off: i64, size: i64, untrusted: bool) -> Result<Member, String> {
+    let (mut ty, mut off) = (ty, off);
+    for _ in 0..MAX_DEPTH {
+        let name = btf.name(ty);
+        let total = match btf.ty(ty) {
+            Type::Struct(c) | Type::Union(c) => i64::from(c.size),
+            _ => return Err(format!("Type '{name}' is not a struct")),
+        };
+        if off.saturating_add(size) > total {
+            return beyond(btf, ty, off, size, total);
+        }
+        match step(btf, ty, off, size, untrusted)? {
+            Found::Member(m) => return Ok(m),
+            Found::Within(inner, rest) => (ty, off) = (inner, rest),
+        }
+    }
+    Err(format!("struct {} doesn't have field at offset {off}", btf.name(ty)))
+}
+
+/// Whether a struct has another one at this offset, by itself or as the first part of what is there.
+pub(super) fn holds(btf: &Btf, ty: TypeId, off: i64, want: TypeId) -> bool {
+    let (mut ty, mut off) = (ty, off);
+    for _ in 0..MAX_DEPTH {
+        match step(btf, ty, off, 1, false) {
+            Ok(Found::Within(inner, 0)) if inner == want => return true,
+            Ok(Found::Within(inner, rest)) => (ty, off) = (inner, rest),
+            _ => return false,
+        }
+    }
+    false
+}
+
+enum Found {
+    Member(Member),
+    /// In this struct, at this offset.
+    Within(TypeId, i64),
+}
+
+/// Past the struct's end there may be a flexible array.
+fn beyond(btf: &Btf, ty: TypeId, off: i64, size: i64, total: i64) -> Result<Member, String> {
+    let error = || format!("access beyond struct {} at off {off} size {size}", btf.name(ty));
+    let last = btf.members(ty).last().filter(|_| btf.kind(ty) == BtfKind::Struct).ok_or_else(error)?;
+    let Type::Array { elem, len: 0, .. } = *btf.ty(last.ty) else { return Err(error()) };
+    let start = i64::from(last.byte_offset());
+    if off < start || off < total.min(start) {
+        return Err(error());
+    }
+    match btf.resolved(elem) {
+        Type::Int(_) | Type::Enum(_) | Type::Enum64(_) => Ok(Member::Scalar),
+        _ => Err(error()),
+    }
+}
+
+fn step(btf: &Btf, ty: TypeId, off: i64, size: i64, untrusted: bool) -> Result<Found, String> {
+    let name = btf.name(ty);
+    for m in btf.members(ty) {
+        let start = i64::from(m.byte_offset());
+        if off + size <= start {
+            break;
+        }
+        if m.is_bitfield() {
+            let end = i64::from((m.bit_offset + u32::from(m.bit_size)).div_ceil(8));
+            if off <= start && end <= off + size {
+                return Ok(Found::Member(Member::Scalar));
+            }
+            continue;
+        }
+        if off < start {
+            break;
+        }
+        let field = btf.str(m.name);
+        let Some(bytes) = btf.size_of(m.ty).and_then(|s| i64::try_from(s).ok()) else {
+            return Err(format!("field {field} doesn't have size"));
+        };
+        let end = start + bytes;
+        if off >= end {
+            continue;
+        }
+        let (elem, start) = element(btf, m.ty, start, off);
+        match *btf.ty(elem) {
+            Type::Struct(_) | Type::Union(_) => return Ok(Found::Within(elem, off - start)),
+            Type::Ptr { to } => {
+                if size != 8 || off != start {
+                    return Err(format!(
+                        "cannot access ptr member {field} with moff {start} in struct {name} with off {off} size {size}"
+                    ));
+                }
+                let to = btf.resolve(to);
+                let pointer = if btf.kind(to).is_composite() { Member::Pointer(to) } else { Member::PlainPointer };
+                return Ok(Found::Member(pointer));
+            }
+            // Loads through untrusted pointers are probed, wherever they go.
+            _ if off + size > end && !untrusted => {
+                return Err(format!(
+                    "access beyond the end of member {field} (mend:{end}) in struct {name} with off {off} size {size}"
+                ));
+            }
+            _ => return Ok(Found::Member(Member::Scalar)),
+        }
+    }
+    Err(format!("struct {name} doesn't have field at offset {off}"))
+}
+
+/// The element that an offset hits, through arrays of any depth, and where it starts.
+fn element(btf: &Btf, ty: TypeId, start: i64, off: i64) -> (TypeId, i64) {
+    let mut ty = btf.resolve(ty);
+    for _ in 0..MAX_DEPTH {
+        let Type::Array { elem, .. } = *btf.ty(ty) else { break };
+        ty = btf.resolve(elem);
+    }
+    match btf.size_of(ty).and_then(|s| i64::try_from(s).ok()) {
+        Some(size) if size > 0 => (ty, start + (off - start) / size * size),
+        _ => (ty, start),
+    }
+}
