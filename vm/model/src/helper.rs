@@ -10,6 +10,8 @@ pub enum ArgKind {
     Anything,
     /// The program's own context.
     Ctx,
+    /// The program's own context, or NULL.
+    CtxOrNull,
     /// A map, constant.
     ConstMap,
     /// Readable memory of the map's key size; the map is an earlier argument.
@@ -68,7 +70,7 @@ pub enum ArgKind {
     DynptrRingbuf,
     /// A socket-like pointer with a BTF id.
     BtfSockCommon,
-    /// A socket pointer.
+    /// A socket of any kind, which has no BTF id.
     Socket,
     /// A per-CPU BTF object.
     PercpuBtf,

@@ -11,10 +11,12 @@ pub mod kfuncs;
 mod license;
 mod map;
 mod map_rules;
+pub mod map_struct;
 mod prog;
 mod program;
 pub mod returns;
 pub mod sections;
+pub mod sockets;
 mod types;
 
 pub use context::{CtxAccess, CtxError, FieldKind};

@@ -264,6 +264,30 @@ impl MapKind {
         }
     }
 
+    /// The kernel's own structure of such a map, as the verifier's texts name it.
+    pub const fn kernel_struct(self) -> &'static str {
+        use MapKind::*;
+        match self {
+            Array | ProgArray | PerfEventArray | CgroupArray | PercpuArray | ArrayOfMaps => "bpf_array",
+            Hash | PercpuHash | LruHash | LruPercpuHash | HashOfMaps => "bpf_htab",
+            LpmTrie => "lpm_trie",
+            Queue | Stack => "bpf_queue_stack",
+            BloomFilter => "bpf_bloom_filter",
+            Ringbuf | UserRingbuf => "bpf_ringbuf_map",
+            Arena => "bpf_arena",
+            StackTrace => "bpf_stack_map",
+            CgroupStorage | PercpuCgroupStorage => "bpf_cgroup_storage_map",
+            Cpumap => "bpf_cpu_map",
+            Devmap | DevmapHash => "bpf_dtab",
+            Sockhash => "bpf_shtab",
+            Sockmap => "bpf_stab",
+            ReuseportSockarray => "reuseport_array",
+            Xskmap => "xsk_map",
+            SkStorage | InodeStorage | TaskStorage | CgrpStorage => "bpf_local_storage_map",
+            StructOps => "bpf_struct_ops_map",
+        }
+    }
+
     /// Whether sleepable programs may use such a map (Linux 6.18: `check_map_prog_compatibility`).
     pub const fn sleepable(self) -> bool {
         use MapKind::*;

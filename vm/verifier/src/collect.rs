@@ -84,7 +84,7 @@ impl Collected {
     pub fn region(&mut self, at: u32, base: &RegState, region: Region) -> bool {
         let strict = matches!(
             base.kind,
-            Kind::Ctx | Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::Btf(_) | Kind::Arena
+            Kind::Ctx | Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::XdpSock | Kind::Btf(_) | Kind::Arena
         ) || region == Region::Probe;
         let Some(notes) = self.slot(at) else { return true };
         match notes.region {

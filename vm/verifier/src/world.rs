@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use backstop_btf::{Btf, TypeId};
-use backstop_model::{MapSpec, Program};
+use backstop_model::{MAP_F_RDONLY_PROG, MapKind, MapSpec, Program};
 
 use crate::fields::{
     FieldAt, FieldClass, FieldError, Record, Target, map_record, misplaced, owns_acyclic, struct_records,
@@ -151,7 +151,8 @@ impl World {
     }
 
     fn entry(&mut self, spec: &Arc<MapSpec>, index: Option<u32>) -> MapEntry {
-        let mut entry = MapEntry { spec: spec.clone(), fields: Arc::new([]), btf: 0, inner: None, index };
+        let mut entry =
+            MapEntry { spec: as_seen(spec, index.is_none()), fields: Arc::new([]), btf: 0, inner: None, index };
         let (Some(btf), Some(ty)) = (&spec.btf, spec.value_type) else { return entry };
         entry.btf = self.program_btf(btf);
         // Linux makes the map even if its fields can't be read; then it has none.
@@ -164,7 +165,7 @@ impl World {
     }
 
     fn map_allowed(&self, spec: &MapSpec, btf: &Arc<Btf>, record: &[FieldAt]) -> Result<(), String> {
-        let read_only = spec.flags & (backstop_model::MAP_F_RDONLY_PROG | backstop_model::MAP_F_WRONLY_PROG) != 0;
+        let read_only = spec.flags & (MAP_F_RDONLY_PROG | backstop_model::MAP_F_WRONLY_PROG) != 0;
         if read_only && !record.is_empty() {
             return Err("a map that programs may only read, or only write, can have no special fields".into());
         }
@@ -176,6 +177,20 @@ impl World {
             number.map_or_else(Vec::new, |t| t.records.iter().map(|(id, r)| (TypeId(*id), r.to_vec())).collect());
         owns_acyclic(&records, record).map_err(|e: FieldError| e.what().to_owned())
     }
+}
+
+/// The map as programs see it.
+fn as_seen(spec: &Arc<MapSpec>, template: bool) -> Arc<MapSpec> {
+    let mut spec = spec.clone();
+    // A device map's values are the kernel's own.
+    if matches!(spec.kind, MapKind::Devmap | MapKind::DevmapHash) {
+        Arc::make_mut(&mut spec).flags |= MAP_F_RDONLY_PROG;
+    }
+    // A template of inner maps has no name of its own.
+    if template && !spec.name.is_empty() {
+        Arc::make_mut(&mut spec).name.clear();
+    }
+    spec
 }
 
 fn empty_map() -> MapSpec {

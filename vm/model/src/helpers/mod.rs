@@ -5,7 +5,7 @@
 mod names;
 mod table;
 
-use crate::{HelperProto, MapKind, ProgKind, ProgType};
+use crate::{ArgKind, HelperProto, MapKind, ProgKind, ProgType};
 
 /// The helper of this number, if Backstop has a prototype of it.
 pub fn proto(id: u32) -> Option<&'static HelperProto> {
@@ -33,6 +33,19 @@ pub fn name(id: u32) -> Option<&'static str> {
 /// GPL and sleepable rules stand apart in [`HelperProto::gpl_only`] and [`HelperProto::might_sleep`].
 pub fn allowed(id: u32, kind: &ProgKind) -> bool {
     row(id).is_some_and(|r| r.types.has(kind.ty))
+}
+
+/// What a program of this kind passes in one argument: the prototype's kind, but for helpers of which Linux has variants.
+pub fn arg(proto: &HelperProto, n: usize, kind: &ProgKind) -> ArgKind {
+    const GET_CGROUP_CLASSID: u32 = 17;
+    let skb = crate::contexts::has_skb(kind.ty) && !matches!(kind.ty, ProgType::SocketFilter | ProgType::CgroupSkb);
+    let of_packet = skb && !matches!(kind.ty, ProgType::SkSkb | ProgType::FlowDissector);
+    match proto.args.get(n) {
+        // The class of the packet's socket where there is a packet to send, else that of the running task.
+        Some(_) if proto.id == GET_CGROUP_CLASSID && !of_packet => ArgKind::None,
+        Some(&arg) => arg,
+        None => ArgKind::None,
+    }
 }
 
 /// Whether a map of this kind may be passed to the helper (Linux: `check_map_func_compatibility`).

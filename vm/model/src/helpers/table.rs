@@ -104,7 +104,10 @@ const SK_LOOKUPS: TypeSet = TC_CGROUP.and(XDP).and(SK_SKB).and(TypeSet::of(&[T::
 const NO_OUTPUT: TypeSet = TypeSet::of(&[T::SkReuseport, T::FlowDissector, T::Netfilter]);
 /// Coarse time: in the base set of networking types only.
 const NO_COARSE: TypeSet = TRACING.and(TypeSet::of(&[T::CgroupDevice, T::CgroupSockopt, T::Netfilter]));
-const RETVAL: TypeSet = TypeSet::of(&[T::CgroupSock, T::CgroupSockAddr, T::CgroupSockopt]);
+const RETVAL: TypeSet =
+    TypeSet::of(&[T::CgroupSock, T::CgroupSockAddr, T::CgroupSockopt, T::CgroupDevice, T::CgroupSysctl]);
+const PERF: TypeSet = TypeSet::of(&[T::PerfEvent]);
+const SYSCALL: TypeSet = TypeSet::of(&[T::Syscall]);
 
 /// All rows, ascending by number.
 pub(super) static ROWS: &[Row] = &[
@@ -124,7 +127,7 @@ pub(super) static ROWS: &[Row] = &[
     h(14, "get_current_pid_tgid", &[], INT, ANY),
     h(15, "get_current_uid_gid", &[], INT, LINUX),
     h(16, "get_current_comm", &[UninitMem, Size], INT, ANY),
-    h(17, "get_cgroup_classid", &[Ctx], INT, TC_LWT),
+    h(17, "get_cgroup_classid", &[Ctx], INT, LINUX),
     h(18, "skb_vlan_push", &[Ctx, Anything, Anything], INT, TC).moves(),
     h(19, "skb_vlan_pop", &[Ctx], INT, TC).moves(),
     h(20, "skb_get_tunnel_key", &[Ctx, UninitMem, Size, Anything], INT, TC_XMIT),
@@ -167,6 +170,7 @@ pub(super) static ROWS: &[Row] = &[
     h(52, "sk_redirect_map", &[Ctx, ConstMap, Anything, Anything], INT, SK_SKB),
     h(54, "xdp_adjust_meta", &[Ctx, Anything], INT, XDP).moves(),
     h(55, "perf_event_read_value", &[ConstMap, Anything, UninitMem, Size], INT, LINUX).gpl(),
+    h(56, "perf_prog_read_value", &[Ctx, UninitMem, Size], INT, PERF).gpl(),
     h(60, "msg_redirect_map", &[Ctx, ConstMap, Anything, Anything], INT, SK_MSG),
     h(61, "msg_apply_bytes", &[Ctx, Anything], INT, SK_MSG),
     h(62, "msg_cork_bytes", &[Ctx, Anything], INT, SK_MSG),
@@ -187,10 +191,10 @@ pub(super) static ROWS: &[Row] = &[
     h(79, "skb_cgroup_id", &[Ctx], INT, TC_CGROUP),
     h(80, "get_current_cgroup_id", &[], INT, LINUX),
     h(83, "skb_ancestor_cgroup_id", &[Ctx, Anything], INT, TC_CGROUP),
-    h(84, "sk_lookup_tcp", &[Ctx, Mem, Size, Anything, Anything], RetKind::SocketOrNull, SK_LOOKUPS)
+    h(84, "sk_lookup_tcp", &[Ctx, Mem, SizeOrZero, Anything, Anything], RetKind::SocketOrNull, SK_LOOKUPS)
         .packet()
         .acquires(),
-    h(85, "sk_lookup_udp", &[Ctx, Mem, Size, Anything, Anything], RetKind::SocketOrNull, SK_LOOKUPS)
+    h(85, "sk_lookup_udp", &[Ctx, Mem, SizeOrZero, Anything, Anything], RetKind::SocketOrNull, SK_LOOKUPS)
         .packet()
         .acquires(),
     h(86, "sk_release", &[BtfSockCommon], INT, SK_LOOKUPS.and(TypeSet::of(&[T::SkLookup]))).releases(0),
@@ -201,33 +205,30 @@ pub(super) static ROWS: &[Row] = &[
     h(91, "msg_pop_data", &[Ctx, Anything, Anything, Anything], INT, SK_MSG).moves(),
     h(93, "spin_lock", &[SpinLock], VOID, ANY),
     h(94, "spin_unlock", &[SpinLock], VOID, ANY),
-    h(95, "sk_fullsock", &[BtfSockCommon], RetKind::SocketOrNull, TC_CGROUP),
-    h(
-        96,
-        "tcp_sock",
-        &[BtfSockCommon],
-        RetKind::TcpSockOrNull,
-        TC_CGROUP.and(TypeSet::of(&[T::SockOps, T::CgroupSockopt])),
-    ),
+    h(95, "sk_fullsock", &[Socket], RetKind::SocketOrNull, TC_CGROUP),
+    h(96, "tcp_sock", &[Socket], RetKind::TcpSockOrNull, TC_CGROUP.and(TypeSet::of(&[T::SockOps, T::CgroupSockopt]))),
     h(97, "skb_ecn_set_ce", &[Ctx], INT, TC_CGROUP),
-    h(98, "get_listener_sock", &[BtfSockCommon], RetKind::SocketOrNull, TC_CGROUP),
-    h(99, "skc_lookup_tcp", &[Ctx, Mem, Size, Anything, Anything], RetKind::SockCommonOrNull, SK_LOOKUPS)
+    h(98, "get_listener_sock", &[Socket], RetKind::SocketOrNull, TC_CGROUP),
+    h(99, "skc_lookup_tcp", &[Ctx, Mem, SizeOrZero, Anything, Anything], RetKind::SockCommonOrNull, SK_LOOKUPS)
         .packet()
         .acquires(),
+    h(100, "tcp_check_syncookie", &[BtfSockCommon, Mem, Size, Mem, Size], INT, TC_XDP).packet(),
     h(105, "strtol", &[Mem, Size, Anything, UninitFixedMemAligned(8)], INT, ANY),
     h(106, "strtoul", &[Mem, Size, Anything, UninitFixedMemAligned(8)], INT, ANY),
     h(109, "send_signal", &[Anything], INT, LINUX),
+    h(110, "tcp_gen_syncookie", &[BtfSockCommon, Mem, Size, Mem, Size], INT, TC_XDP).gpl().packet(),
     h(112, "probe_read_user", &[UninitMem, SizeOrZero, Anything], INT, LINUX).gpl(),
     h(113, "probe_read_kernel", &[UninitMem, SizeOrZero, Anything], INT, LINUX).gpl(),
     h(114, "probe_read_user_str", &[UninitMem, SizeOrZero, Anything], INT, LINUX).gpl(),
     h(115, "probe_read_kernel_str", &[UninitMem, SizeOrZero, Anything], INT, LINUX).gpl(),
     h(117, "send_signal_thread", &[Anything], INT, LINUX),
     h(118, "jiffies64", &[], INT, ANY),
+    h(119, "read_branch_records", &[Ctx, UninitMemOrNull, SizeOrZero, Anything], INT, PERF).gpl(),
     h(120, "get_ns_current_pid_tgid", &[Anything, Anything, UninitMem, Size], INT, LINUX),
     h(
         122,
         "get_netns_cookie",
-        &[Ctx],
+        &[CtxOrNull],
         INT,
         SOCKET_SKB.and(SK_MSG).and(TypeSet::of(&[T::CgroupSock, T::SockOps, T::CgroupSockAddr, T::CgroupSockopt])),
     ),
@@ -242,6 +243,7 @@ pub(super) static ROWS: &[Row] = &[
     h(134, "ringbuf_query", &[ConstMap, Anything], INT, ANY),
     h(135, "csum_level", &[Ctx, Anything], INT, TC_XMIT),
     h(148, "copy_from_user", &[UninitMem, SizeOrZero, Anything], INT, LINUX).sleeps(),
+    h(149, "snprintf_btf", &[UninitMem, Size, Mem, Size, Anything], INT, LINUX).gpl(),
     h(151, "skb_cgroup_classid", &[Ctx], INT, TC),
     h(152, "redirect_neigh", &[Anything, MemOrNull, SizeOrZero, Anything], INT, TC),
     h(153, "per_cpu_ptr", &[PercpuBtf, Anything], RetKind::PercpuMemOrNull, ANY),
@@ -252,6 +254,9 @@ pub(super) static ROWS: &[Row] = &[
     h(164, "for_each_map_elem", &[ConstMap, Callback, StackOrNull, Anything], INT, ANY)
         .calls(CallbackUse::ForEachMapElem),
     h(165, "snprintf", &[UninitMemOrNull, SizeOrZero, ConstStr, MemOrNull, SizeOrZero], INT, ANY).gpl(),
+    h(166, "sys_bpf", &[Anything, Mem, Size], INT, SYSCALL).sleeps(),
+    h(167, "btf_find_by_name_kind", &[Mem, Size, Anything, Anything], INT, SYSCALL),
+    h(168, "sys_close", &[Anything], INT, SYSCALL),
     h(169, "timer_init", &[Timer, ConstMap, Anything], INT, ANY).gpl(),
     h(170, "timer_set_callback", &[Timer, Callback], INT, ANY).gpl().calls(CallbackUse::Timer),
     h(171, "timer_start", &[Timer, Anything, Anything], INT, ANY).gpl(),
@@ -260,6 +265,7 @@ pub(super) static ROWS: &[Row] = &[
     h(174, "get_attach_cookie", &[Ctx], INT, COOKIE),
     h(176, "get_branch_snapshot", &[UninitMem, SizeOrZero], INT, LINUX).gpl(),
     h(177, "trace_vprintk", &[Mem, Size, MemOrNull, SizeOrZero], INT, ANY).gpl(),
+    h(179, "kallsyms_lookup_name", &[Mem, SizeOrZero, Anything, UninitFixedMemAligned(8)], INT, SYSCALL),
     h(181, "loop", &[Anything, Callback, StackOrNull, Anything], INT, ANY).calls(CallbackUse::Loop),
     h(182, "strncmp", &[Mem, Size, ConstStr], INT, ANY),
     h(186, "get_retval", &[], INT, RETVAL),
@@ -277,6 +283,10 @@ pub(super) static ROWS: &[Row] = &[
     h(201, "dynptr_read", &[UninitMem, SizeOrZero, DynptrRdonly, Anything, Anything], INT, ANY),
     h(202, "dynptr_write", &[Dynptr, Anything, Mem, SizeOrZero, Anything], INT, ANY),
     h(203, "dynptr_data", &[Dynptr, Anything, ConstAllocSize], RetKind::DynptrMemOrNull, ANY),
+    h(204, "tcp_raw_gen_syncookie_ipv4", &[FixedMem(20), Mem, SizeOrZero], INT, TC_XDP).gpl().packet(),
+    h(205, "tcp_raw_gen_syncookie_ipv6", &[FixedMem(40), Mem, SizeOrZero], INT, TC_XDP).gpl().packet(),
+    h(206, "tcp_raw_check_syncookie_ipv4", &[FixedMem(20), FixedMem(20)], INT, TC_XDP).gpl().packet(),
+    h(207, "tcp_raw_check_syncookie_ipv6", &[FixedMem(40), FixedMem(20)], INT, TC_XDP).gpl().packet(),
     h(208, "ktime_get_tai_ns", &[], INT, ANY),
     h(209, "user_ringbuf_drain", &[ConstMap, Callback, StackOrNull, Anything], INT, ANY)
         .calls(CallbackUse::UserRingbufDrain),

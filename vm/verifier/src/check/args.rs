@@ -1,7 +1,7 @@
 //! Arguments of helpers: types, memory and its lengths (Linux: `check_func_arg` and what it calls).
 
 use backstop_isa::Reg;
-use backstop_model::{ArgKind, HelperProto, MapKind, contexts, returns};
+use backstop_model::{ArgKind, HelperProto, MapKind, contexts, helpers, returns};
 
 use crate::check::dynptr::DynptrUse;
 use crate::check::kptr::KptrUse;
@@ -63,6 +63,7 @@ enum Accept {
     SockCommon,
     Socket,
     TcpSock,
+    XdpSock,
     Dynptr,
 }
 
@@ -90,6 +91,7 @@ impl Accept {
             Accept::SockCommon => "sock_common",
             Accept::Socket => "sock",
             Accept::TcpSock => "tcp_sock",
+            Accept::XdpSock => "xdp_sock",
             Accept::Dynptr => "dynptr_ptr",
         }
     }
@@ -119,6 +121,7 @@ impl Accept {
             Accept::SockCommon => plain && kind == Kind::SockCommon,
             Accept::Socket => plain && kind == Kind::Socket,
             Accept::TcpSock => plain && kind == Kind::TcpSock,
+            Accept::XdpSock => plain && kind == Kind::XdpSock,
             Accept::Dynptr => plain && kind == Kind::Dynptr,
         }
     }
@@ -136,6 +139,10 @@ const MEMORY: &[Accept] = &[
     Accept::TrustedBtf,
 ];
 
+const SOCKETS: &[Accept] = &[Accept::SockCommon, Accept::Socket, Accept::TcpSock, Accept::XdpSock];
+const BTF_SOCKETS: &[Accept] =
+    &[Accept::SockCommon, Accept::Socket, Accept::TcpSock, Accept::XdpSock, Accept::PlainBtf, Accept::TrustedBtf];
+
 /// (what may be passed, may be NULL, may be read-only memory)
 fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
     Some(match arg {
@@ -150,6 +157,7 @@ fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
         ArgKind::Size | ArgKind::SizeOrZero | ArgKind::ConstAllocSize => (&[Accept::Scalar], false, false),
         ArgKind::ConstMap => (&[Accept::MapPtr], false, false),
         ArgKind::Ctx => (&[Accept::Ctx], false, false),
+        ArgKind::CtxOrNull => (&[Accept::Ctx], true, false),
         ArgKind::Callback => (&[Accept::Func], false, false),
         ArgKind::StackOrNull => (&[Accept::Stack], true, false),
         ArgKind::ConstStr | ArgKind::Timer => (&[Accept::MapValue], false, false),
@@ -158,15 +166,13 @@ fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
         ArgKind::BtfOrNull => (&[Accept::PlainBtf, Accept::TrustedBtf, Accept::RcuBtf], true, false),
         ArgKind::PercpuBtf => (&[Accept::PercpuBtf, Accept::PercpuRcuBtf, Accept::PercpuTrustedBtf], false, false),
         ArgKind::RingbufRecord => (&[Accept::RingbufMem], false, false),
-        ArgKind::BtfSockCommon => {
-            (&[Accept::SockCommon, Accept::Socket, Accept::TcpSock, Accept::TrustedBtf], false, false)
-        }
+        ArgKind::BtfSockCommon => (BTF_SOCKETS, false, false),
         ArgKind::DynptrUninitLocal
         | ArgKind::DynptrUninitRingbuf
         | ArgKind::DynptrRdonly
         | ArgKind::Dynptr
         | ArgKind::DynptrRingbuf => (&[Accept::Stack, Accept::Dynptr], false, false),
-        ArgKind::Socket => (&[Accept::Socket, Accept::TcpSock], false, false),
+        ArgKind::Socket => (SOCKETS, false, false),
         _ => return None,
     })
 }
@@ -185,7 +191,8 @@ fn is_dynptr(arg: ArgKind) -> bool {
 impl Verifier<'_> {
     /// Checks one argument.
     pub fn check_arg(&mut self, proto: &HelperProto, n: usize, meta: &mut CallMeta) -> Check {
-        let (Some(&arg), Some(r)) = (proto.args.get(n), Reg::new(n as u8 + 1)) else { return Ok(()) };
+        let Some(r) = Reg::new(n as u8 + 1) else { return Ok(()) };
+        let arg = helpers::arg(proto, n, &self.program.kind);
         if arg == ArgKind::None {
             return Ok(());
         }
@@ -196,6 +203,7 @@ impl Verifier<'_> {
             }
             return Ok(());
         }
+        let arg = self.resolve_map_arg(arg, meta)?;
         let reg = *self.reg(r);
         if reg.is_packet() && !self.packet_argument_ok(proto) {
             return Reason::PacketHelper {}.fail();
@@ -227,6 +235,22 @@ impl Verifier<'_> {
             meta.ref_id = reg.ref_id;
         }
         self.check_arg_content(proto, arg, n, r, &reg, meta)
+    }
+
+    /// What a map's value is depends on the map (Linux: `resolve_map_arg_type`).
+    fn resolve_map_arg(&self, arg: ArgKind, meta: &CallMeta) -> Check<ArgKind> {
+        if !matches!(arg, ArgKind::MapValue | ArgKind::MapValueOrNull | ArgKind::UninitMapValue) {
+            return Ok(arg);
+        }
+        match meta.map.map(|m| self.world.map(m).spec.kind) {
+            Some(MapKind::Sockmap | MapKind::Sockhash) if arg == ArgKind::MapValue => Ok(ArgKind::BtfSockCommon),
+            Some(MapKind::Sockmap | MapKind::Sockhash) => {
+                Reason::FmtString { text: "invalid arg_type for sockmap/sockhash".into() }.fail()
+            }
+            // A bloom filter is asked for the value that it is given.
+            Some(MapKind::BloomFilter) => Ok(ArgKind::MapValue),
+            _ => Ok(arg),
+        }
     }
 
     /// Linux: `may_access_direct_pkt_data` for helpers: the program type may read packets and the helper may be given them.
@@ -381,10 +405,22 @@ impl Verifier<'_> {
                 meta.dynptr = Some(self.use_dynptr(n, r, want)?);
                 Ok(())
             }
+            ArgKind::BtfSockCommon => self.check_socket_object(r, reg),
             ArgKind::Timer => self.check_timer(r, reg, meta),
             ArgKind::ConstStr => self.check_const_str(r, reg).map(|_| ()),
             _ => Ok(()),
         }
+    }
+
+    /// A kernel-typed object in a socket's place must be a socket.
+    fn check_socket_object(&self, r: Reg, reg: &RegState) -> Check {
+        let Kind::Btf(b) = reg.kind else { return Ok(()) };
+        let name = self.world.btf(b).map_or("", |btf| btf.name(backstop_btf::TypeId(b.id)));
+        if self.world.is_kernel(b) && matches!(name, "sock" | "sock_common") {
+            return Ok(());
+        }
+        let text = format!("R{} is of type {name} but sock_common is expected", r.index());
+        Reason::FmtString { text }.fail()
     }
 
     fn check_arg_alignment(&self, reg: &RegState, size: u32) -> Check {

@@ -18,6 +18,9 @@ pub(crate) struct DynptrUse {
 }
 
 const BYTES: i32 = 16;
+/// A store to one slot of which only the place is checked.
+const WHOLE_SLOT: Access =
+    Access { base: Reg::R10, off: 0, size: Size::B8, write: true, value: Value::None, signed: false, strict: false };
 
 impl DynptrKind {
     /// It stands for a reference.
@@ -61,19 +64,15 @@ impl Verifier<'_> {
     pub fn make_dynptr(&mut self, r: Reg, kind: DynptrKind, shared_ref: u32) -> Check {
         let reg = *self.reg(r);
         let Some((frame, slot)) = self.dynptr_slot(&reg) else {
+            // Aligned, but not within the frame: the store's own words say so.
+            let off = reg.var.is_const().map(|v| (v as i64).wrapping_add(i64::from(reg.off)));
+            if matches!(reg.kind, Kind::Stack(_)) && off.is_some_and(|o| o % 8 == 0 && o < -i64::from(MAX_STACK)) {
+                self.access_at(&Access { base: r, ..WHOLE_SLOT }, 0)?;
+            }
             return Reason::DynptrUninit {}.fail();
         };
         for off in [0, 8] {
-            let touch = Access {
-                base: r,
-                off: 0,
-                size: Size::B8,
-                write: true,
-                value: Value::None,
-                signed: false,
-                strict: false,
-            };
-            self.access_at(&touch, off)?;
+            self.access_at(&Access { base: r, ..WHOLE_SLOT }, off)?;
         }
         let id = self.new_id();
         let ref_id = match kind.is_referenced() {

@@ -1,6 +1,7 @@
 //! One access to memory through a register, whatever it points to (Linux: `check_mem_access`).
 
 use backstop_isa::{Reg, Size};
+use backstop_model::sockets::{self, SocketKind};
 use backstop_model::{FieldKind, MAP_F_RDONLY_PROG, MAP_F_WRONLY_PROG, MapKind, contexts, returns};
 
 use crate::domain;
@@ -93,10 +94,11 @@ impl Verifier<'_> {
                 Ok(Region::Packet)
             }
             Kind::Btf(b) if !reg.maybe_null() => self.access_btf(a, reg, b, at, size),
-            Kind::SockCommon | Kind::Socket | Kind::TcpSock if !reg.maybe_null() => {
+            Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::XdpSock if !reg.maybe_null() => {
                 self.access_sock(a, reg, at)?;
                 Ok(Region::Probe)
             }
+            Kind::MapPtr(map) if !reg.maybe_null() => self.access_map_struct(a, map, reg, at, size),
             Kind::Arena => {
                 self.load_unknown(a);
                 Ok(Region::Arena)
@@ -105,7 +107,7 @@ impl Verifier<'_> {
         }
     }
 
-    fn load_unknown(&mut self, a: &Access) {
+    pub(super) fn load_unknown(&mut self, a: &Access) {
         if !a.write
             && let Value::Reg(r) = a.value
         {
@@ -134,6 +136,7 @@ impl Verifier<'_> {
             Kind::SockCommon => ("sock_common ", false),
             Kind::Socket => ("sock ", false),
             Kind::TcpSock => ("tcp_sock ", false),
+            Kind::XdpSock => ("xdp_sock ", false),
             Kind::Arena => return Ok(()),
             _ => ("", false),
         };
@@ -295,14 +298,14 @@ impl Verifier<'_> {
             return Reason::CannotWriteInto { reg: n, ty: reg.type_name() }.fail();
         }
         self.check_offset_free(reg, a.base, true)?;
-        // struct bpf_sock as programs see it; a common socket has no type, protocol, mark and priority.
-        const SOCK: i64 = 80;
-        const TCP: i64 = 116;
-        let size = i64::from(a.size.bytes());
-        let limit = if reg.kind == Kind::TcpSock { TCP } else { SOCK };
-        let inside = at >= 0 && at + size <= limit && at % size == 0 && size <= 4;
-        let common = reg.kind != Kind::SockCommon || !(8..24).contains(&at);
-        if !inside || !common {
+        let kind = match reg.kind {
+            Kind::SockCommon => SocketKind::Common,
+            Kind::TcpSock => SocketKind::Tcp,
+            Kind::XdpSock => SocketKind::Xdp,
+            _ => SocketKind::Full,
+        };
+        let size = a.size.bytes();
+        if !sockets::readable(kind, at, size) {
             return Reason::BtfAccess { text: format!("R{n} invalid {} access off={at} size={size}", reg.type_name()) }
                 .fail();
         }

@@ -4,6 +4,7 @@ mod args;
 mod dynptr;
 mod kptr;
 mod lock;
+mod map_ptr;
 mod mem;
 mod object;
 mod region;

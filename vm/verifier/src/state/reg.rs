@@ -36,6 +36,7 @@ pub(crate) enum Kind {
     SockCommon,
     Socket,
     TcpSock,
+    XdpSock,
     /// Kernel-typed or allocated object.
     Btf(BtfRef),
     /// Sized memory.
@@ -235,6 +236,7 @@ pub(crate) fn type_name(kind: Kind, flags: Flags) -> String {
         Kind::SockCommon => "sock_common",
         Kind::Socket => "sock",
         Kind::TcpSock => "tcp_sock",
+        Kind::XdpSock => "xdp_sock",
         Kind::Btf(_) => "ptr_",
         Kind::Mem(_) => "mem",
         Kind::Func(_) => "func",

@@ -1,6 +1,7 @@
 //! Conditional branches: which way they go, and what each way teaches.
 
 use backstop_isa::{CmpOp, Operand, Reg, Width};
+use backstop_model::MapKind;
 
 use crate::domain;
 use crate::env::Verifier;
@@ -287,6 +288,12 @@ impl Verifier<'_> {
             if timers.has(FieldClass::Timer) || timers.has(FieldClass::Workqueue) {
                 r.map_uid = r.id;
             }
+        } else if let Kind::MapValue(map) = r.kind {
+            r.kind = match self.world.map(map).spec.kind {
+                MapKind::Sockmap | MapKind::Sockhash => Kind::Socket,
+                MapKind::Xskmap => Kind::XdpSock,
+                _ => r.kind,
+            };
         }
         r
     }

@@ -2,7 +2,7 @@
 
 use backstop_isa::{Reg, Size};
 use backstop_model::{
-    CallbackUse, HelperProto, MAP_F_RDONLY_PROG, MapKind, RetKind, helpers, license_is_gpl_compatible,
+    CallbackUse, HelperProto, MAP_F_RDONLY_PROG, MapKind, ProgType, RetKind, helpers, license_is_gpl_compatible,
 };
 
 use crate::check::{Access, CallMeta, Value};
@@ -10,7 +10,7 @@ use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::explore::Step;
 use crate::reason::{Check, Reason};
-use crate::state::{DynptrKind, Flags, FrameRole, Kind, RefKind, RegState};
+use crate::state::{DynptrKind, Flags, FrameRole, Kind, MapId, RefKind, RegState};
 use crate::transfer::callback::CallbackArgs;
 
 mod id {
@@ -33,6 +33,11 @@ impl Verifier<'_> {
         self.note_call(proto, &meta)?;
         self.fill_stack(&meta)?;
         self.release_argument(proto, &meta)?;
+        if proto.name == "get_func_ip" && !matches!(self.ty(), ProgType::Kprobe | ProgType::Tracing) {
+            let ty = self.ty().linux_number().unwrap_or(0);
+            let text = format!("func {}#{number} not supported for program type {ty}", bpf_name(proto));
+            return Reason::FmtString { text }.fail();
+        }
         if let Some(step) = self.special_helper(proto, &meta)? {
             return Ok(step);
         }
@@ -94,9 +99,7 @@ impl Verifier<'_> {
         if let Some(map) = meta.map {
             let spec = &self.world.map(map).spec;
             let writes = matches!(proto.id, id::MAP_UPDATE | id::MAP_DELETE | id::MAP_PUSH | id::MAP_POP);
-            // A device map's values are the kernel's own.
-            let read_only =
-                spec.flags & MAP_F_RDONLY_PROG != 0 || matches!(spec.kind, MapKind::Devmap | MapKind::DevmapHash);
+            let read_only = spec.flags & MAP_F_RDONLY_PROG != 0;
             if writes && read_only {
                 return Reason::MapWriteHelper {}.fail();
             }
@@ -292,7 +295,12 @@ impl Verifier<'_> {
             // Objects and dynptrs are not followed: the result is a number that can't be dereferenced.
             _ => RegState::UNKNOWN,
         };
-        if proto.acquires {
+        // The same socket, seen as another kind of socket: released with the one that was passed.
+        if is_cast(proto) {
+            r0.ref_id = meta.ref_id;
+        }
+        let of_sockets = |m: MapId| matches!(self.world.map(m).spec.kind, MapKind::Sockmap | MapKind::Sockhash);
+        if proto.acquires || (proto.id == id::MAP_LOOKUP && meta.map.is_some_and(of_sockets)) {
             let id = self.acquire();
             r0.id = id;
             r0.ref_id = id;
@@ -344,11 +352,16 @@ impl Verifier<'_> {
         }
         let fmt = self.check_const_str(Reg::R3, &r3)?;
         // Each conversion takes eight bytes of the data.
-        if conversions(&fmt).is_none_or(|n| n * 8 > r5.var.umax) {
+        // Of a length that is not constant Linux goes by the bits that are known to be set.
+        if conversions(&fmt).is_none_or(|n| n * 8 > r5.var.tnum.value) {
             return Reason::FmtString { text: "Invalid format string".into() }.fail();
         }
         Ok(())
     }
+}
+
+fn is_cast(proto: &HelperProto) -> bool {
+    matches!(proto.name, "sk_fullsock" | "tcp_sock")
 }
 
 fn bpf_name(proto: &HelperProto) -> String {

@@ -201,11 +201,14 @@ impl Verifier<'_> {
         let want = btf.pointee(p.ty).map(|t| btf.name(btf.resolve(t)).to_owned()).unwrap_or_default();
         let have = match reg.kind {
             Kind::Btf(b) => self.world.btf(b).map(|have| have.name(TypeId(b.id)).to_owned()),
+            Kind::MapPtr(_) => Some("bpf_map".to_owned()),
+            Kind::Socket => Some("sock".to_owned()),
             _ => Some(reg.type_name()),
         };
         let Some(have) = have else { return Reason::KfuncReferenced { reg: n }.fail() };
         let foreign = reg.flags.has(Flags::ALLOC) || !matches!(reg.kind, Kind::Btf(_));
         if have != want || foreign {
+            let have = format!("STRUCT {have}");
             return Reason::KfuncPointerStruct { name: kfunc.name.clone(), arg: p.n, want, reg: n, have }.fail();
         }
         self.check_offset_free(reg, p.r, false)

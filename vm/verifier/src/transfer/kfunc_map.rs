@@ -46,6 +46,9 @@ impl Verifier<'_> {
         let Some(var) = reg.var.is_const() else {
             return Reason::FieldOffset { reg: p.r.index() as u8, field: WORKQUEUE }.fail();
         };
+        if entry.spec.btf.is_none() {
+            return Reason::FieldBtf { map: name(), field: WORKQUEUE }.fail();
+        }
         let Some(field) = entry.fields.iter().find(|f| f.class == FieldClass::Workqueue) else {
             return Reason::FieldNone { map: name(), field: WORKQUEUE }.fail();
         };

@@ -45,8 +45,14 @@ impl Verifier<'_> {
 
     /// What atomic operations may not touch.
     fn atomic_target(&self, base: Reg) -> bool {
+        let reg = self.reg(base);
+        // Of what may be NULL Linux finds that first.
+        let socket = matches!(reg.kind, Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::XdpSock);
+        if socket && reg.maybe_null() {
+            return true;
+        }
         !matches!(
-            self.reg(base).kind,
+            reg.kind,
             Kind::Ctx
                 | Kind::Packet
                 | Kind::PacketMeta
@@ -54,6 +60,7 @@ impl Verifier<'_> {
                 | Kind::SockCommon
                 | Kind::Socket
                 | Kind::TcpSock
+                | Kind::XdpSock
         )
     }
 
