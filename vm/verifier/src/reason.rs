@@ -338,6 +338,8 @@ reasons! {
     KptrStore { what: &'static str } Map "store to {what} disallowed";
     KptrImm { off: u32 } Map "BPF_ST imm must be 0 when storing to kptr at off={off}";
     KptrValue { reg: u8, ty: String, expected: String } Map "invalid kptr access, R{reg} type={ty} expected={expected}";
+    HelperNullArg { arg: usize } Call "Possibly NULL pointer passed to helper arg{arg}";
+    TypeUnmatched {} Call "verifier bug: invalid PTR_TO_BTF_ID register for type match";
     KptrBtf { map: String } Map "map '{map}' has to have BTF in order to use bpf_kptr_xchg";
     KptrOffset { reg: u8 } Map "R{reg} doesn't have constant offset. kptr has to be at the constant offset";
     KptrNone { reg: u8 } Map "R{reg} has no valid kptr";

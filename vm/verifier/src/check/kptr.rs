@@ -188,6 +188,15 @@ impl Verifier<'_> {
 
     /// The second argument of `bpf_kptr_xchg`, which is no NULL constant.
     pub(super) fn check_kptr_source(&self, r: Reg, meta: &CallMeta) -> Check {
+        let flags = self.reg(r).flags;
+        let own = flags == Flags::ALLOC || flags == Flags::ALLOC.with(Flags::PERCPU);
+        let nullable = flags.without(Flags::TRUSTED).without(Flags::RCU) == Flags::MAYBE_NULL;
+        if !own && nullable {
+            return Reason::HelperNullArg { arg: r.index() }.fail();
+        }
+        if flags.has(Flags::ALLOC) && !own {
+            return Reason::TypeUnmatched {}.fail();
+        }
         meta.kptr.map_or(Ok(()), |kptr| self.check_kptr_value(r, kptr))
     }
 

@@ -67,7 +67,7 @@ impl Verifier<'_> {
         if reg.flags.has(Flags::PERCPU) {
             return refuse(format!("R{n} is ptr_{name} access percpu memory: off={at}"));
         }
-        if write && !local {
+        if write && !reg.is_object() {
             return refuse("only read is supported".into());
         }
         if local && reg.ref_id == 0 && !reg.flags.any(Flags::NON_OWN_REF.with(Flags::RCU)) {

@@ -209,6 +209,11 @@ impl RegState {
         }
     }
 
+    /// An object that a program allocated, and that is one for sure (Linux: `type_is_ptr_alloc_obj`).
+    pub const fn is_object(&self) -> bool {
+        matches!(self.kind, Kind::Btf(_)) && self.flags.has(Flags::ALLOC) && !self.flags.has(Flags::UNTRUSTED)
+    }
+
     /// Whether a store to the stack keeps what it is.
     pub const fn is_spillable(&self) -> bool {
         self.is_pointer() && !matches!(self.kind, Kind::Dynptr)

@@ -326,7 +326,7 @@ impl Verifier<'_> {
     pub fn may_hold_lock(&self, r: &RegState) -> bool {
         match r.kind {
             Kind::MapValue(map) => self.world.map(map).has_lock(),
-            Kind::Btf(b) if r.flags.has(Flags::ALLOC) => self.world.fields(b).iter().any(|f| f.class.is_lock()),
+            Kind::Btf(b) if r.is_object() => self.world.fields(b).iter().any(|f| f.class.is_lock()),
             _ => false,
         }
     }

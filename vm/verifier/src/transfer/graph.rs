@@ -28,7 +28,7 @@ pub(super) fn graph_node(number: u32, root: &FieldAt) -> RegState {
 }
 
 /// `PTR_TO_BTF_ID | MEM_ALLOC` and nothing else.
-fn is_object(reg: &RegState) -> bool {
+fn is_plain_object(reg: &RegState) -> bool {
     matches!(reg.kind, Kind::Btf(_)) && reg.flags == Flags::ALLOC
 }
 
@@ -52,7 +52,7 @@ impl Verifier<'_> {
         };
         if class.is_root() {
             if !matches!(reg.kind, Kind::MapValue(_)) || reg.flags != Flags::NONE {
-                if !is_object(reg) {
+                if !is_plain_object(reg) {
                     return Reason::GraphRoot { arg }.fail();
                 }
                 held(reg)?;
@@ -60,12 +60,12 @@ impl Verifier<'_> {
             return self.check_root(class, p.r, reg, meta);
         }
         if known == Some(BuiltinKfunc::RbtreeAdd) || class == FieldClass::ListNode {
-            if !is_object(reg) {
+            if !is_plain_object(reg) {
                 return expected_object(arg);
             }
             held(reg)?;
         } else {
-            let borrowed = reg.flags.has(Flags::ALLOC.with(Flags::NON_OWN_REF));
+            let borrowed = reg.is_object() && reg.flags.has(Flags::NON_OWN_REF);
             if !borrowed && reg.ref_id == 0 {
                 return Reason::GraphBorrowed { name: kfunc.name.clone() }.fail();
             }
@@ -104,9 +104,11 @@ impl Verifier<'_> {
     /// An object that counts its references.
     pub(super) fn check_refcounted(&self, arg: usize, reg: &RegState, meta: &mut KfuncMeta) -> Check {
         let Kind::Btf(b) = reg.kind else { return Reason::RefcountOwner { arg }.fail() };
-        if !reg.flags.has(Flags::ALLOC) {
+        if !reg.is_object() {
             return Reason::RefcountOwner { arg }.fail();
         }
+        // Linux takes an object that only RCU keeps for an owned one if it is of no list or tree, but the count of such an
+        // object may have gone to 0.
         meta.owned = reg.ref_id != 0;
         if self.world.fields(b).is_empty() {
             return Reason::RecordNone {}.fail();
@@ -125,7 +127,7 @@ impl Verifier<'_> {
                 let entry = self.world.map(map);
                 (entry.btf, &entry.fields[..])
             }
-            Kind::Btf(b) if reg.flags.has(Flags::ALLOC) => (b.btf, self.world.fields(b)),
+            Kind::Btf(b) if reg.is_object() => (b.btf, self.world.fields(b)),
             _ => (0, &[]),
         }
     }

@@ -120,11 +120,13 @@ impl Types {
         let mut size = 0_u32;
         for field in fields.split(';').map(str::trim).filter(|field| !field.is_empty()) {
             let mut words = field.split('@');
-            let (ty, var_name) = self.declared(words.next().unwrap_or_default().trim(), None);
+            let declared = words.next().unwrap_or_default().trim();
+            let (tags, pointer_tags): (Vec<&str>, Vec<&str>) = words.map(str::trim).partition(|tag| tag.contains(':'));
+            let (ty, var_name) = self.declared(declared, pointer_tags.first().copied());
             let var = self.builder.var(&var_name, ty, Linkage::Global);
-            words.for_each(|tag| {
-                self.builder.decl_tag(tag.trim(), var, None);
-            });
+            for tag in tags {
+                self.builder.decl_tag(tag, var, None);
+            }
             let (var_size, align) = self.layout.get(&ty).copied().unwrap_or((8, 8));
             size = size.next_multiple_of(align);
             vars.push(SecVar { ty: var, offset: size, size: var_size });
