@@ -1,10 +1,13 @@
 //! The two parameters of the loop: how guest memory is accessed, and who watches.
 
+use std::convert::Infallible;
+
 use backstop_isa::AtomicOp;
 
+use crate::Code;
 use crate::memory::Word;
 use crate::op::R;
-use crate::run::Regs;
+use crate::run::{Regs, Root};
 use crate::services::Halt;
 
 /// Guest memory. Addresses are the guest's own words.
@@ -22,10 +25,44 @@ pub(crate) trait Access: Copy {
     fn modify64(&self, at: u64, op: AtomicOp, operand: u64, expected: u64) -> Result<u64, Self::Fault>;
 }
 
+/// A frame that is entered.
+#[derive(Clone, Copy)]
+pub(crate) struct Entered {
+    /// The function's first operation.
+    pub(crate) entry: u32,
+    /// Bytes of BPF stack.
+    pub(crate) size: u32,
+    /// Address after its last byte: r10.
+    pub(crate) top: u64,
+    pub(crate) how: Enter,
+}
+
+/// How a frame is entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Enter {
+    /// As the first of a level, or in the place of that one.
+    Root(Root),
+    /// By a call of the program.
+    Call,
+}
+
 /// Who watches a run.
 pub(crate) trait Observer: Copy {
+    /// Why an operation may not run. A type without values lets every one run.
+    type Fault: Into<Halt>;
+
     /// Before an operation, by index.
-    fn before(&self, op: usize, regs: &Regs);
+    fn before<C, M>(&self, code: &Code<C, M>, op: usize, regs: &Regs) -> Result<(), Self::Fault>;
+    /// How many frames are live.
+    fn frames(&self) -> usize;
+    /// A frame begins.
+    fn entered<C, M>(&self, code: &Code<C, M>, entered: Entered);
+    /// The innermost frame is left for its caller's.
+    fn left(&self);
+    /// All frames but the outermost `frames` are dropped.
+    fn cut(&self, frames: usize);
+    /// Another program runs in the place of the innermost frame, which is left afterwards.
+    fn replaced(&self);
 }
 
 /// Nobody watches.
@@ -33,8 +70,29 @@ pub(crate) trait Observer: Copy {
 pub(crate) struct Silent;
 
 impl Observer for Silent {
+    type Fault = Infallible;
+
     #[inline(always)]
-    fn before(&self, _: usize, _: &Regs) {}
+    fn before<C, M>(&self, _: &Code<C, M>, _: usize, _: &Regs) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn frames(&self) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn entered<C, M>(&self, _: &Code<C, M>, _: Entered) {}
+
+    #[inline(always)]
+    fn left(&self) {}
+
+    #[inline(always)]
+    fn cut(&self, _: usize) {}
+
+    #[inline(always)]
+    fn replaced(&self) {}
 }
 
 /// The address of base + off.

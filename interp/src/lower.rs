@@ -1,15 +1,27 @@
 //! From IR to compact code: blocks in the IR's order, jumps to operations.
 
-use backstop_ir::{Block, Func, FuncId, Ir, MapId, Mem, OpKind, Proven, Role, Term};
-use backstop_isa::{ByteOrder, Operand, Size, Width};
+use backstop_ir::{Block, Func, FuncId, Ir, MapId, Mem, OpId, OpKind, Role, Term};
+use backstop_isa::{ByteOrder, Instr, Operand, Size, Width, decode};
 
 use crate::alu::{sign_extended, zero_extended};
 use crate::code::{CompileError, Function};
 use crate::fuse::{self, Branch};
 use crate::op::{Op, R};
 
-pub(crate) struct Lowering<'a> {
-    ir: &'a Ir<Proven>,
+/// How blocks become operations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// The commonest sequences fused.
+    Fused,
+    /// One operation for each instruction of the program, in its order; those without an effect are there too.
+    Single,
+}
+
+pub(crate) struct Lowering<'a, S> {
+    ir: &'a Ir<S>,
+    form: Form,
+    /// Address of function 0.
+    func_base: u64,
     map_addr: &'a dyn Fn(MapId) -> u64,
     map_value_addr: &'a dyn Fn(MapId, u32) -> u64,
     ops: Vec<Op>,
@@ -19,13 +31,16 @@ pub(crate) struct Lowering<'a> {
 
 type Parts = (Box<[Op]>, Box<[u32]>, Box<[Function]>);
 
-impl<'a> Lowering<'a> {
+impl<'a, S> Lowering<'a, S> {
     pub(crate) fn new(
-        ir: &'a Ir<Proven>,
+        ir: &'a Ir<S>,
         map_addr: &'a dyn Fn(MapId) -> u64,
         map_value_addr: &'a dyn Fn(MapId, u32) -> u64,
-    ) -> Lowering<'a> {
-        Lowering { ir, map_addr, map_value_addr, ops: Vec::new(), ids: Vec::new(), funcs: Vec::new() }
+        form: Form,
+        func_base: u64,
+    ) -> Lowering<'a, S> {
+        let (ops, ids, funcs) = (Vec::new(), Vec::new(), Vec::new());
+        Lowering { ir, form, func_base, map_addr, map_value_addr, ops, ids, funcs }
     }
 
     /// The operations, the IR operation of each, and the functions.
@@ -53,11 +68,16 @@ impl<'a> Lowering<'a> {
         let entry = self.ops.len();
         let callback = func.role == Role::Subprogram { callback: true };
         let at = u32::try_from(entry).map_err(|_| CompileError::TooLarge)?;
-        self.funcs.push(Function { entry: at, frame: func.stack, callback });
+        let first = func.blocks.first().map(|block| block.ops.first().map_or(block.term_id, |op| op.id));
+        let slot = first.and_then(|op| self.slot(op)).unwrap_or(u32::MAX);
+        self.funcs.push(Function { entry: at, frame: func.stack, callback, slot });
         let mut starts = Vec::with_capacity(func.blocks.len());
         for (index, block) in func.blocks.iter().enumerate() {
             starts.push(u32::try_from(self.ops.len()).map_err(|_| CompileError::TooLarge)?);
-            self.block(func, index as u32, block)?;
+            match self.form {
+                Form::Fused => self.block(func, index as u32, block)?,
+                Form::Single => self.block_in_full(func, index as u32, block)?,
+            }
         }
         // Until here a target is a block.
         for op in self.ops.iter_mut().skip(entry).filter(|op| !matches!(op, Op::CallFunc { .. })) {
@@ -95,6 +115,33 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// As `block`, an operation for each instruction.
+    fn block_in_full(&mut self, func: &Func, index: u32, block: &Block) -> Result<(), CompileError> {
+        for op in &block.ops {
+            let before = self.ops.len();
+            self.single(op.id.0, &op.kind)?;
+            if let (true, Some(dst)) = (self.ops.len() == before, op.kind.writes()) {
+                self.push(op.id.0, Op::Mov64(dst.into(), dst.into()));
+            }
+        }
+        let jumps = self
+            .instr(block.term_id)
+            .is_some_and(|instr| matches!(instr, Instr::Jump { .. } | Instr::Branch { .. } | Instr::MayGoto { .. }));
+        match block.term {
+            Term::Jump(to) if jumps => self.push(block.term_id.0, Op::Jump(to.0)),
+            _ => self.terminator(func, index, block, Branch::of(&block.term, index + 1)),
+        }
+        Ok(())
+    }
+
+    fn slot(&self, op: OpId) -> Option<u32> {
+        self.ir.position(op)?.slot
+    }
+
+    fn instr(&self, op: OpId) -> Option<Instr> {
+        decode(&self.ir.program().slots, self.slot(op)? as usize).ok()
+    }
+
     fn terminator(&mut self, func: &Func, index: u32, block: &Block, branch: Option<(Branch, Option<u32>)>) {
         let (id, next) = (block.term_id.0, index + 1);
         if let Some((branch, otherwise)) = branch {
@@ -118,7 +165,8 @@ impl<'a> Lowering<'a> {
     /// Goes to a block unless it is the next one.
     fn jump(&mut self, func: &Func, id: u32, to: Option<u32>, next: u32) {
         let Some(to) = to.filter(|to| *to != next) else { return };
-        let returns = func.blocks.get(to as usize).is_some_and(|b| b.ops.is_empty() && b.term == Term::Return);
+        let target = func.blocks.get(to as usize).filter(|_| self.form == Form::Fused);
+        let returns = target.is_some_and(|b| b.ops.is_empty() && b.term == Term::Return);
         self.push(id, if returns { Op::Return } else { Op::Jump(to) });
     }
 
@@ -152,6 +200,7 @@ impl<'a> Lowering<'a> {
             OpKind::Alu { width, op, dst, src } => Op::alu(op, width, dst.into(), src),
             OpKind::Neg { width: Width::W64, dst } => Op::Neg64(dst.into()),
             OpKind::Neg { width: Width::W32, dst } => Op::Neg32(dst.into()),
+            OpKind::Mov { width: Width::W64, dst, src: Operand::Reg(src) } if dst == src => return Ok(()),
             OpKind::Mov { width: Width::W64, dst, src: Operand::Reg(src) } => Op::Mov64(dst.into(), src.into()),
             OpKind::Mov { width: Width::W32, dst, src: Operand::Reg(src) } => Op::Mov32(dst.into(), src.into()),
             OpKind::Mov { width: Width::W64, dst, src: Operand::Imm(imm) } => Op::Const(dst.into(), sign_extended(imm)),
@@ -164,7 +213,7 @@ impl<'a> Lowering<'a> {
             OpKind::Const { dst, value } => Op::Const(dst.into(), value),
             OpKind::MapAddr { dst, map } => Op::Const(dst.into(), (self.map_addr)(map)),
             OpKind::MapValueAddr { dst, map, off } => Op::Const(dst.into(), (self.map_value_addr)(map, off)),
-            OpKind::FuncAddr { dst, func } => Op::Const(dst.into(), u64::from(func.0)),
+            OpKind::FuncAddr { dst, func } => Op::Const(dst.into(), self.func_base + u64::from(func.0)),
             OpKind::AddrSpaceCast { .. } => Op::Unreachable,
             OpKind::Load { size, signed, dst, base, off, .. } => Op::load(size, signed, dst.into(), base.into(), off),
             OpKind::Store { size, base, off, src, .. } => Op::store(size, base.into(), off, src),

@@ -1,4 +1,5 @@
-//! Guest memory without checks, and the entry that vouches for it: the interpreter's only unsafe code.
+//! Guest memory, and the entry that vouches for it where nothing is checked: the interpreter's only unsafe code. Accesses that are
+//! checked when they are made stand in [`guarded`].
 //!
 //! The proof stands in for the checks. What it rests on here: each access of a verified program lies inside memory that the
 //! program was handed (its stack frames, its context, packet, map values, memory that a helper or kfunc returned) and that outlives
@@ -9,11 +10,17 @@
 //! the process makes them atomic among themselves.
 #![allow(unsafe_code)]
 
+mod guarded;
+
 use std::convert::Infallible;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
+use backstop_ir::Proven;
 use backstop_isa::AtomicOp;
+
+pub use guarded::run_checked;
+pub(crate) use guarded::stack_byte;
 
 use crate::access::{Access, Silent};
 use crate::run::{Entry, Vm};
@@ -33,7 +40,7 @@ use crate::{Code, Stack};
 /// - the addresses that [`Bindings`](crate::Bindings) gave for maps and map values are those of live maps of the stated layout;
 /// - what the services return for a call is what the callee's prototype says, and memory that they return stays valid as long as
 ///   the verifier lets the program use it.
-pub unsafe fn run<S: Services>(
+pub unsafe fn run<S: Services<Mode = Proven>>(
     code: &Code<S::Callee>,
     args: [u64; 2],
     services: &mut S,

@@ -10,7 +10,7 @@ use backstop_abi::{MAX_FRAMES, MAX_TAIL_CALLS, MAY_GOTO_ROUNDS};
 use backstop_isa::{AluOp, AtomicOp, CmpOp, Size};
 
 use crate::Code;
-use crate::access::{Access, Observer, place};
+use crate::access::{Access, Enter, Entered, Observer, place};
 use crate::alu::{alu32, alu64, holds32, holds64, sign_extended, zero_extended};
 use crate::op::{Op, R, op_tables};
 use crate::services::{CallBack, Halt, Services, Stop};
@@ -34,7 +34,7 @@ impl Regs {
         [R::R1, R::R2, R::R3, R::R4, R::R5].map(|r| self.get(r))
     }
 
-    fn saved(&self) -> [u64; 5] {
+    pub(crate) fn saved(&self) -> [u64; 5] {
         [R::R6, R::R7, R::R8, R::R9, R::R10].map(|r| self.get(r))
     }
 }
@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(crate) start: Cursor,
     /// Frames of outer levels.
     pub(crate) base: usize,
+    /// As `base`, in the observer's count.
+    pub(crate) mark: usize,
     pub(crate) root: Root,
 }
 
@@ -96,26 +98,34 @@ pub(crate) struct Vm<'r, S, A, O> {
 
 impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
     /// Runs a level from its entry to its return.
-    pub(crate) fn level(&mut self, code: &Code<S::Callee>, entry: Entry, start: Cursor) -> Result<u64, Stop> {
+    pub(crate) fn level(&mut self, code: &Code<S::Callee, S::Mode>, entry: Entry, start: Cursor) -> Result<u64, Stop> {
         if self.stack.levels >= MAX_LEVELS {
             return Err(self.halt(Halt::Stack));
         }
-        let frames = self.stack.frames.len();
+        let (frames, mark) = (self.stack.frames.len(), self.observer.frames());
         self.stack.levels += 1;
-        let result = self.chain(code, entry, start);
+        let result = self.chain(code, entry, start, mark);
         self.stack.levels -= 1;
         // A level that was stopped leaves its frames.
         self.stack.frames.truncate(frames);
+        self.observer.cut(mark);
         result
     }
 
     /// Runs programs that replace each other.
-    fn chain(&mut self, code: &Code<S::Callee>, entry: Entry, start: Cursor) -> Result<u64, Stop> {
+    fn chain(
+        &mut self,
+        code: &Code<S::Callee, S::Mode>,
+        entry: Entry,
+        start: Cursor,
+        mark: usize,
+    ) -> Result<u64, Stop> {
         let mut target = match self.execute(code, entry, start)? {
             Outcome::Returned(value) => return Ok(value),
             Outcome::Replaced(target, context) => (target, context),
         };
         loop {
+            self.observer.cut(mark);
             match self.execute(&target.0, Entry::main([target.1, 0]), start)? {
                 Outcome::Returned(value) => return Ok(value),
                 Outcome::Replaced(next, context) => target = (next, context),
@@ -129,11 +139,14 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
         Stop
     }
 
-    fn enter(&mut self, code: &Code<S::Callee>, entry: Entry, start: Cursor) -> Result<State, Halt> {
+    fn enter(&mut self, code: &Code<S::Callee, S::Mode>, entry: Entry, start: Cursor) -> Result<State, Halt> {
         let func = code.func(entry.func).ok_or(Halt::Defect("an entry that does not exist"))?;
         let [r1, r2, r3, r4, r5] = entry.args;
         let mut cursor = start;
         let top = self.stack.carve(&mut cursor, func.frame).ok_or(Halt::Stack)?;
+        let mark = self.observer.frames();
+        let how = Enter::Root(entry.root);
+        self.observer.entered(code, Entered { entry: func.entry, size: func.frame, top, how });
         Ok(State {
             regs: Regs([0, r1, r2, r3, r4, r5, 0, 0, 0, 0, top]),
             pc: func.entry as usize,
@@ -141,13 +154,21 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
             cursor,
             start,
             base: self.stack.frames.len(),
+            mark,
             root: entry.root,
         })
     }
 
     /// Enters a subprogram.
     #[inline]
-    fn call(&mut self, state: &mut State, pc: usize, frame: u32) -> Result<(), Halt> {
+    fn call(
+        &mut self,
+        code: &Code<S::Callee, S::Mode>,
+        state: &mut State,
+        pc: usize,
+        target: u32,
+        frame: u32,
+    ) -> Result<(), Halt> {
         if self.stack.frames.len() - state.base >= MAX_FRAMES - 1 {
             return Err(Halt::Stack);
         }
@@ -156,6 +177,7 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
         let top = self.stack.carve(&mut state.cursor, frame).ok_or(Halt::Stack)?;
         state.regs.set(R::R10, top);
         state.rounds = MAY_GOTO_ROUNDS;
+        self.observer.entered(code, Entered { entry: target, size: frame, top, how: Enter::Call });
         Ok(())
     }
 
@@ -166,6 +188,7 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
             return None;
         }
         let frame = self.stack.frames.pop()?;
+        self.observer.left();
         let [.., r6, r7, r8, r9, r10] = &mut state.regs.0;
         [*r6, *r7, *r8, *r9, *r10] = frame.saved;
         state.rounds = frame.rounds;
@@ -173,7 +196,7 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
         Some(frame.pc as usize)
     }
 
-    fn call_native(&mut self, code: &Code<S::Callee>, state: &mut State, callee: u32) -> Result<(), Stop> {
+    fn call_native(&mut self, code: &Code<S::Callee, S::Mode>, state: &mut State, callee: u32) -> Result<(), Stop> {
         let Some(callee) = code.callees.get(callee as usize) else {
             return Err(self.halt(Halt::Defect("a callee that does not exist")));
         };
@@ -185,19 +208,21 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
     }
 
     /// A tail call's target, if it can be made. Only one that is made counts, as in Linux 6.18.
-    fn tail_target(&mut self, state: &State) -> Option<S::Target> {
+    fn tail_target(&mut self, state: &State) -> Result<Option<S::Target>, Stop> {
         if self.stack.tail_calls >= MAX_TAIL_CALLS {
-            return None;
+            return Ok(None);
         }
-        let target = self.services.tail_call(state.regs.get(R::R2), state.regs.get(R::R3) as u32)?;
-        self.stack.tail_calls += 1;
-        Some(target)
+        let [context, map, index] = [R::R1, R::R2, R::R3].map(|r| state.regs.get(r));
+        let target = self.services.tail_call(context, map, index as u32)?;
+        self.stack.tail_calls += u32::from(target.is_some());
+        Ok(target)
     }
 
     /// Runs a tail call's target in the place of a frame that is not a main function's; r0 is its result.
     fn replace(&mut self, state: &mut State, target: S::Target) -> Result<(), Stop> {
         let inner = self.stack.frames.len() > state.base;
         let cursor = self.stack.frames.last().filter(|_| inner).map_or(state.start, |frame| frame.cursor);
+        self.observer.replaced();
         let result = self.level(&target, Entry::main([state.regs.get(R::R1), 0]), cursor)?;
         state.regs.set(R::R0, result);
         Ok(())
@@ -216,7 +241,12 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
     }
 
     /// Runs one program's code.
-    fn execute(&mut self, code: &Code<S::Callee>, entry: Entry, start: Cursor) -> Result<Outcome<S::Target>, Stop> {
+    fn execute(
+        &mut self,
+        code: &Code<S::Callee, S::Mode>,
+        entry: Entry,
+        start: Cursor,
+    ) -> Result<Outcome<S::Target>, Stop> {
         let ops = &*code.ops;
         let access = self.access;
         let mut state = self.enter(code, entry, start).map_err(|halt| self.halt(halt))?;
@@ -272,7 +302,7 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
                     let Some(op) = ops.get(pc) else {
                         return Err(self.halt(Halt::Defect("running off the end")));
                     };
-                    self.observer.before(pc, &state.regs);
+                    allowed!(self.observer.before(code, pc, &state.regs));
                     pc += 1;
                     match *op {
                         $(
@@ -387,7 +417,7 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
                         }
                         Op::CallNative(callee) => self.call_native(code, &mut state, callee)?,
                         Op::CallFunc { target, frame } => {
-                            allowed!(self.call(&mut state, pc, frame));
+                            allowed!(self.call(code, &mut state, pc, target, frame));
                             pc = target as usize;
                         }
                         Op::Throw => {
@@ -396,7 +426,7 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
                             pc = state.pc;
                         }
                         Op::TailCall => {
-                            if let Some(target) = self.tail_target(&state) {
+                            if let Some(target) = self.tail_target(&state)? {
                                 if self.stack.frames.len() == state.base && state.root == Root::Main {
                                     return Ok(Outcome::Replaced(target, get!(R::R1)));
                                 }
@@ -449,8 +479,8 @@ fn store_release<A: Access>(access: A, size: Size, at: u64, value: u64) -> Resul
 }
 
 /// The way back into the program for a native function that it called.
-struct Reentry<'a, C, A, O> {
-    code: &'a Code<C>,
+struct Reentry<'a, C, M, A, O> {
+    code: &'a Code<C, M>,
     stack: &'a mut Stack,
     access: A,
     observer: O,
@@ -458,10 +488,11 @@ struct Reentry<'a, C, A, O> {
     cursor: Cursor,
 }
 
-impl<S: Services, A: Access, O: Observer> CallBack<S> for Reentry<'_, S::Callee, A, O> {
+impl<S: Services, A: Access, O: Observer> CallBack<S> for Reentry<'_, S::Callee, S::Mode, A, O> {
     fn call_back(&mut self, services: &mut S, function: u64, args: [u64; 5]) -> Result<u64, Stop> {
         let mut vm = Vm { services, stack: &mut *self.stack, access: self.access, observer: self.observer };
-        let func = u32::try_from(function).ok().filter(|f| self.code.func(*f).is_some_and(|f| f.callback));
+        let index = function.wrapping_sub(self.code.func_base);
+        let func = u32::try_from(index).ok().filter(|f| self.code.func(*f).is_some_and(|f| f.callback));
         let Some(func) = func else {
             return Err(vm.halt(Halt::Defect("a callback that is none of the program's")));
         };

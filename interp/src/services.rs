@@ -17,6 +17,12 @@ pub enum Halt {
     /// Something that the verifier rules out: a defect of Backstop.
     #[error("a verified program did what its proof rules out: {0}")]
     Defect(&'static str),
+    /// A checked run broke a rule; its [`Checks`](crate::Checks) say which.
+    #[error("the program broke a rule")]
+    Fault,
+    /// A checked run has used all instructions that it was given.
+    #[error("the program ran out of instructions")]
+    Fuel,
 }
 
 /// A live frame at a throw.
@@ -32,8 +38,10 @@ pub struct WalkedFrame {
 pub trait Services: Sized {
     /// What stands for a native function in a [`Code`].
     type Callee;
+    /// How the code of this run may run: [`Proven`](backstop_ir::Proven) or [`Guarded`](crate::Guarded).
+    type Mode;
     /// A program that was tail called, kept alive while it runs.
-    type Target: Deref<Target = Code<Self::Callee>>;
+    type Target: Deref<Target = Code<Self::Callee, Self::Mode>>;
 
     /// Calls a helper or kfunc with BPF's r1 to r5; its result goes to r0. `vm` lets it call the program's functions back.
     ///
@@ -42,7 +50,11 @@ pub trait Services: Sized {
     fn call_native(&mut self, callee: &Self::Callee, args: [u64; 5], vm: &mut dyn CallBack<Self>) -> Result<u64, Stop>;
 
     /// The program in a slot of the prog_array whose address the guest holds; `None` if the slot is empty or there is none.
-    fn tail_call(&mut self, map: u64, index: u32) -> Option<Self::Target>;
+    /// `context` is what the guest hands on.
+    ///
+    /// # Errors
+    /// [`Stop`] ends the run.
+    fn tail_call(&mut self, context: u64, map: u64, index: u32) -> Result<Option<Self::Target>, Stop>;
 
     /// A boundary caught a throw: its exception callback runs next. `outermost` if the boundary's result is the run's.
     /// `frames` are those that the throw passed, innermost first, the boundary's last.

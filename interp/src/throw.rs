@@ -6,7 +6,7 @@
 use backstop_abi::{MAX_FRAMES, MAY_GOTO_ROUNDS};
 
 use crate::Code;
-use crate::access::{Access, Observer};
+use crate::access::{Access, Enter, Entered, Observer};
 use crate::op::R;
 use crate::run::{Root, State, Vm};
 use crate::services::{Halt, Services, WalkedFrame};
@@ -14,7 +14,7 @@ use crate::services::{Halt, Services, WalkedFrame};
 impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
     /// Drops the frames down to the boundary and enters its exception callback in the boundary's place.
     #[cold]
-    pub(crate) fn throw(&mut self, code: &Code<S::Callee>, state: &mut State) -> Result<(), Halt> {
+    pub(crate) fn throw(&mut self, code: &Code<S::Callee, S::Mode>, state: &mut State) -> Result<(), Halt> {
         if state.root != Root::Main {
             return Err(Halt::Defect("a throw in a callback"));
         }
@@ -37,6 +37,9 @@ impl<S: Services, A: Access, O: Observer> Vm<'_, S, A, O> {
         state.pc = callback.entry as usize;
         let top = self.stack.carve(&mut state.cursor, callback.frame).ok_or(Halt::Stack)?;
         state.regs.set(R::R10, top);
+        self.observer.cut(state.mark);
+        let how = Enter::Root(Root::ExceptionCallback);
+        self.observer.entered(code, Entered { entry: callback.entry, size: callback.frame, top, how });
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use backstop_ir::{Callee, Ir, Proven};
 use backstop_model::KfuncIdentity;
 
 use crate::call::Body;
+use crate::checked::CheckedProgram;
 use crate::engine::EngineKind;
 use crate::helpers::HelperImpl;
 use crate::maps::MapRef;
@@ -25,6 +26,7 @@ pub(crate) enum Native {
 /// A program in an engine's own form.
 pub(crate) enum Backend {
     Interpreter(Box<Code<Native>>),
+    Checked(Box<CheckedProgram>),
     #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
     Jit(Box<crate::native::image::NativeImage>),
 }
@@ -41,6 +43,7 @@ impl Backend {
     pub(crate) fn kind(&self) -> EngineKind {
         match self {
             Backend::Interpreter(_) => EngineKind::Interpreter,
+            Backend::Checked(_) => EngineKind::Checked,
             #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
             Backend::Jit(_) => EngineKind::Jit,
         }
@@ -48,11 +51,11 @@ impl Backend {
 }
 
 /// Finds the native functions that the IR's callees name.
-pub(crate) fn natives(ir: &Ir<Proven>, host: &dyn Fn(u32) -> Option<Arc<Body>>) -> Result<Vec<Native>, BackendError> {
+pub(crate) fn natives<S>(ir: &Ir<S>, host: &dyn Fn(u32) -> Option<Arc<Body>>) -> Result<Vec<Native>, BackendError> {
     ir.callees().iter().map(|callee| native(ir, callee, host)).collect()
 }
 
-fn native(ir: &Ir<Proven>, callee: &Callee, host: &dyn Fn(u32) -> Option<Arc<Body>>) -> Result<Native, BackendError> {
+fn native<S>(ir: &Ir<S>, callee: &Callee, host: &dyn Fn(u32) -> Option<Arc<Body>>) -> Result<Native, BackendError> {
     match *callee {
         Callee::Helper(id) => crate::helpers::find(id).map(Native::Helper).ok_or_else(|| {
             let name = backstop_model::helpers::proto(id).map_or("of this number", |p| p.name);

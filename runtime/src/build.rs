@@ -11,6 +11,7 @@ use backstop_model::{MapKind, Program as Linked};
 use backstop_verifier::{Limits, Options, Region, Verified, verify};
 
 use crate::backend::{Backend, BackendError, Native, compile, interpret, natives};
+use crate::checked::{CHECKED_STACK, CheckedProgram, Proof};
 use crate::context::ContextNeed;
 use crate::engine::{Engine, EngineKind};
 use crate::error::LoadError;
@@ -71,15 +72,21 @@ fn assemble(
     let backend = match engine.kind() {
         EngineKind::Interpreter => interpret(&ir, natives, &maps, interpreted.to_word())?,
         EngineKind::Jit => compile(&ir, natives, &maps)?,
+        EngineKind::Checked => {
+            let proof = Proof::Proved { unwritten: !engine.config().unprivileged };
+            let checked = CheckedProgram::new(&ir, natives, &maps, interpreted.to_word(), proof)?;
+            Backend::Checked(Box::new(checked))
+        }
     };
     let tail_calls = ir.funcs().iter().any(|f| f.tail_calls);
     let (entry, id, stack) = match &backend {
         Backend::Interpreter(_) => (0, interpreted, 0),
+        Backend::Checked(_) => (0, interpreted, CHECKED_STACK),
         #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
         Backend::Jit(image) => (image.entry(), image.id(), image.tables().native_stack as usize),
     };
     let raises = match &backend {
-        Backend::Interpreter(_) => true,
+        Backend::Interpreter(_) | Backend::Checked(_) => true,
         #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
         Backend::Jit(image) => image.tables().leaves_through,
     };
@@ -106,7 +113,7 @@ fn assemble(
     Ok(code)
 }
 
-fn reads_cpu(callee: &Callee) -> bool {
+pub(crate) fn reads_cpu(callee: &Callee) -> bool {
     matches!(callee, Callee::Helper(id) if crate::helpers::needs_cpu(*id))
 }
 
@@ -119,7 +126,7 @@ fn failed(program: &str, error: BackendError) -> LoadError {
 }
 
 /// Identities of interpreted code: generation 0, which the registry never gives.
-fn next_interpreted_id() -> CodeId {
+pub(crate) fn next_interpreted_id() -> CodeId {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     CodeId { index: NEXT.fetch_add(1, Ordering::Relaxed), generation: 0 }
 }

@@ -12,6 +12,9 @@ pub enum EngineChoice {
     Interpreter,
     /// The JIT; loading fails where it can't be had.
     Jit,
+    /// The checked interpreter: each access, argument and read of a register is proved again when it happens. For tests and for
+    /// finding defects; many times slower than the interpreter, and never chosen by `Auto`.
+    Checked,
 }
 
 /// Receives what programs print by `bpf_trace_printk`, a line a call, without a newline.
@@ -27,6 +30,7 @@ pub struct Config {
     pub(crate) cpus: u32,
     pub(crate) map_memory: u64,
     pub(crate) log_level: u8,
+    pub(crate) fuel: u64,
     pub(crate) trace: Option<TraceSink>,
 }
 
@@ -46,6 +50,7 @@ impl std::fmt::Debug for Config {
             .field("cpus", &self.cpus)
             .field("map_memory", &self.map_memory)
             .field("log_level", &self.log_level)
+            .field("fuel", &self.fuel)
             .finish_non_exhaustive()
     }
 }
@@ -62,6 +67,7 @@ impl Config {
             cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),
             map_memory: 1 << 30,
             log_level: 0,
+            fuel: u64::MAX,
             trace: None,
         }
     }
@@ -109,6 +115,13 @@ impl Config {
     /// Verifier log: 0 none, 1 the refusal's path, 2 each instruction with its state.
     pub fn log_level(mut self, level: u8) -> Config {
         self.log_level = level;
+        self
+    }
+
+    /// Instructions that one run may take on the checked interpreter (no limit without this); the other engines run proved
+    /// programs only, which end, and do not count.
+    pub fn fuel(mut self, instructions: u64) -> Config {
+        self.fuel = instructions;
         self
     }
 

@@ -33,14 +33,17 @@ pub enum EngineKind {
     Interpreter,
     /// The x86-64 JIT.
     Jit,
+    /// The checked interpreter.
+    Checked,
 }
 
 impl EngineKind {
-    /// `interp` or `jit`, as the command line says it.
+    /// `interp`, `jit` or `checked`, as the command line says it.
     pub const fn name(self) -> &'static str {
         match self {
             EngineKind::Interpreter => "interp",
             EngineKind::Jit => "jit",
+            EngineKind::Checked => "checked",
         }
     }
 }
@@ -62,6 +65,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Engine, EngineError> {
         let kind = match config.engine {
             EngineChoice::Interpreter => EngineKind::Interpreter,
+            EngineChoice::Checked => EngineKind::Checked,
             EngineChoice::Jit => {
                 crate::backend::jit_available().map_err(|reason| EngineError::NoJit { reason })?;
                 EngineKind::Jit

@@ -153,6 +153,14 @@ pub enum LoadError {
         /// The reason.
         source: MapError,
     },
+    /// It was to run without a proof and can't.
+    #[error("program `{program}` can't run without a proof: {reason}")]
+    Unproven {
+        /// The program.
+        program: String,
+        /// Why not.
+        reason: String,
+    },
     /// `.values` names something that is not there.
     #[error("map `{map}`, index {index}: {reason}")]
     MapValues {
@@ -219,6 +227,30 @@ pub enum RunError {
         /// The program.
         program: String,
     },
+    /// A proved program broke a rule on the checked interpreter: a defect of Backstop's verifier, its lowering, or the rule.
+    #[error("defect of Backstop: program `{program}` was proved, but {fault}; please report it with the object")]
+    ProofViolated {
+        /// The program.
+        program: String,
+        /// Instruction, access, and the rule.
+        fault: Box<backstop_interp::Fault>,
+    },
+    /// A program that nobody proved broke a rule.
+    #[error("program `{program}`: {fault}")]
+    Fault {
+        /// The program.
+        program: String,
+        /// Instruction, access, and the rule.
+        fault: Box<backstop_interp::Fault>,
+    },
+    /// The run took all the instructions that it was given: by [`crate::Config::fuel`], or for the run.
+    #[error("program `{program}` ran {fuel} instructions, all that it was given; raise the fuel if it needs more")]
+    OutOfFuel {
+        /// The program.
+        program: String,
+        /// Instructions given.
+        fuel: u64,
+    },
     /// The program did what its proof rules out: a defect of Backstop.
     #[error("defect of Backstop in program `{program}`: {what}; please report it with the object")]
     Defect {
@@ -227,4 +259,11 @@ pub enum RunError {
         /// What was met.
         what: &'static str,
     },
+}
+
+impl RunError {
+    /// Whether it is a defect of Backstop's, and nobody else's fault.
+    pub fn is_defect(&self) -> bool {
+        matches!(self, RunError::ProofViolated { .. } | RunError::Defect { .. })
+    }
 }

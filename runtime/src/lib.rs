@@ -34,6 +34,7 @@ pub mod bench;
 mod build;
 mod call;
 mod caller;
+mod checked;
 mod config;
 mod context;
 mod cpu;
@@ -57,6 +58,7 @@ mod services;
 mod stack;
 mod stats;
 mod store;
+mod unproven;
 
 pub use backstop_btf as btf;
 pub use backstop_ir as ir;
@@ -64,6 +66,7 @@ pub use backstop_isa as isa;
 pub use backstop_model as model;
 pub use backstop_verifier as verifier;
 
+pub use backstop_interp::{Fault, Reason as FaultReason};
 pub use call::HostError;
 pub use caller::{Caller, Ptr, StalePointer};
 pub use config::{Config, EngineChoice, TraceSink};
@@ -80,6 +83,10 @@ pub use object::{Object, ObjectProgram};
 pub use program::{Program, TypedProgram};
 pub use stats::RunStatistics;
 pub use store::Store;
+pub use unproven::UnprovenProgram;
+
+#[doc(hidden)]
+pub use checked::{Moment, Observe};
 
 /// The README's example, compiled as a documentation test.
 #[cfg(doctest)]

@@ -61,7 +61,7 @@ impl ProgramCode {
         LIVE.lock().insert(self.id, Arc::downgrade(self));
     }
 
-    fn by_id(id: CodeId) -> Option<Arc<ProgramCode>> {
+    pub(crate) fn by_id(id: CodeId) -> Option<Arc<ProgramCode>> {
         LIVE.lock().get(&id).and_then(Weak::upgrade)
     }
 
@@ -76,7 +76,7 @@ impl ProgramCode {
     /// Addresses of the machine code, if the JIT made any.
     pub(crate) fn image_range(&self) -> Option<std::ops::Range<usize>> {
         match &self.backend {
-            Backend::Interpreter(_) => None,
+            Backend::Interpreter(_) | Backend::Checked(_) => None,
             #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
             Backend::Jit(image) => {
                 let start = image.entry() as usize;
@@ -87,7 +87,7 @@ impl ProgramCode {
 
     fn op_of(&self, place: u32) -> Option<OpId> {
         match &self.backend {
-            Backend::Interpreter(_) => Some(OpId(place)),
+            Backend::Interpreter(_) | Backend::Checked(_) => Some(OpId(place)),
             #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
             Backend::Jit(image) => image.op_returning_to(place),
         }
@@ -184,7 +184,7 @@ impl<H> Program<H> {
     #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
     pub fn image(&self) -> Option<&backstop_jit_x86::Image> {
         match &self.code.backend {
-            Backend::Interpreter(_) => None,
+            Backend::Interpreter(_) | Backend::Checked(_) => None,
             Backend::Jit(image) => Some(image.tables()),
         }
     }
@@ -207,6 +207,21 @@ impl<H> Program<H> {
     pub fn run(&self, store: &mut Store<H>, input: Input<'_>) -> Result<Exit, RunError> {
         let Store { engine, data, scratch } = store;
         run_code(&self.code, engine, std::ptr::from_mut(data).cast(), scratch, input)
+    }
+
+    /// As [`Program::run`] on the checked interpreter, with somebody who sees each instruction before it runs. For tests.
+    ///
+    /// # Errors
+    /// As [`Program::run`], and [`RunError::Input`] on other engines.
+    #[doc(hidden)]
+    pub fn run_watched(
+        &self,
+        store: &mut Store<H>,
+        input: Input<'_>,
+        observe: &mut dyn crate::checked::Observe,
+    ) -> Result<Exit, RunError> {
+        let Store { engine, data, scratch } = store;
+        crate::checked::run_observed(&self.code, engine, std::ptr::from_mut(data).cast(), scratch, input, observe)
     }
 
     /// The program as one over a struct of the host's.

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use backstop_abi::RunCtx;
-use backstop_interp::Halt;
+use backstop_interp::{Fault, Halt};
 
 use crate::backend::Backend;
+use crate::checked::Given;
 use crate::context::{Input, prepare};
 use crate::cpu::CpuLease;
 use crate::engine::Engine;
@@ -25,6 +26,8 @@ use crate::store::Scratch;
 pub(crate) struct Surroundings {
     /// Address of the context.
     pub(crate) context: u64,
+    /// Bytes of the context.
+    pub(crate) context_len: u64,
     /// Packet: address and length.
     pub(crate) packet: (u64, u64),
 }
@@ -49,7 +52,7 @@ pub(crate) fn run_code(
 }
 
 /// Linux's program types have a 32-bit result.
-fn narrow(code: &ProgramCode, exit: Exit) -> Exit {
+pub(crate) fn narrow(code: &ProgramCode, exit: Exit) -> Exit {
     if matches!(code.kind().ty, backstop_model::ProgType::RawMem | backstop_model::ProgType::Host) {
         return exit;
     }
@@ -68,7 +71,9 @@ pub(crate) fn run_at(
     scratch: &mut Scratch,
     args: [u64; 2],
 ) -> Result<Exit, RunError> {
-    run_with(code, engine, host_data, scratch, args, Surroundings { context: args[0], packet: (0, 0) })
+    let context_len = u64::from(code.kind().host.as_ref().map_or(0, |host| host.size));
+    let surroundings = Surroundings { context: args[0], context_len, packet: (0, 0) };
+    run_with(code, engine, host_data, scratch, args, surroundings)
 }
 
 #[inline]
@@ -132,23 +137,23 @@ fn run_whole(
     args: [u64; 2],
     surroundings: Surroundings,
 ) -> Result<Exit, RunError> {
-    let lease = lease(code, engine, scratch)?;
+    let lease = lease(code.needs_cpu, code.name(), engine, scratch)?;
     let mut holder = code.holds.then(Holder::new);
     let cpu = lease.as_ref().map_or(u32::MAX, CpuLease::index);
     let mut record = new_record(engine, host_data, cpu, surroundings);
     record.ctx.held = holder.as_ref().map_or(0, Holder::address);
     let started = Counters::start(engine.config().statistics_on());
-    let value = dispatch(code, args, &mut record, scratch);
+    let value = dispatch(code, args, surroundings.context_len, &mut record, scratch);
     code.counters.finish(started, record.walk.depth != 0);
     if let Some(holder) = &mut holder {
         holder.made(record.ctx.tail_calls);
     }
     drop(lease);
-    finish(code, value, &mut record)
+    finish(code.name(), value, &mut record, &mut scratch.fault)
 }
 
 #[inline]
-fn new_record(engine: &Engine, host_data: *mut (), cpu: u32, surroundings: Surroundings) -> RunRecord<'_> {
+pub(crate) fn new_record(engine: &Engine, host_data: *mut (), cpu: u32, surroundings: Surroundings) -> RunRecord<'_> {
     RunRecord {
         ctx: context_of_run(),
         engine,
@@ -164,8 +169,13 @@ fn new_record(engine: &Engine, host_data: *mut (), cpu: u32, surroundings: Surro
 }
 
 #[inline]
-fn lease<'e>(code: &ProgramCode, engine: &'e Engine, scratch: &mut Scratch) -> Result<Option<CpuLease<'e>>, RunError> {
-    if !code.needs_cpu {
+pub(crate) fn lease<'e>(
+    needed: bool,
+    program: &str,
+    engine: &'e Engine,
+    scratch: &mut Scratch,
+) -> Result<Option<CpuLease<'e>>, RunError> {
+    if !needed {
         return Ok(None);
     }
     let lease = engine.cpus().lease(scratch.cpu_hint);
@@ -174,7 +184,7 @@ fn lease<'e>(code: &ProgramCode, engine: &'e Engine, scratch: &mut Scratch) -> R
             scratch.cpu_hint = lease.index();
             Ok(Some(lease))
         }
-        None => Err(RunError::NoCpu { program: code.name().to_owned(), slots: engine.cpus().count() }),
+        None => Err(RunError::NoCpu { program: program.to_owned(), slots: engine.cpus().count() }),
     }
 }
 
@@ -182,11 +192,16 @@ fn lease<'e>(code: &ProgramCode, engine: &'e Engine, scratch: &mut Scratch) -> R
 fn dispatch(
     code: &Arc<ProgramCode>,
     args: [u64; 2],
+    context_len: u64,
     record: &mut RunRecord<'_>,
     scratch: &mut Scratch,
 ) -> Result<u64, Halt> {
     match &code.backend {
         Backend::Interpreter(interpreted) => crate::services::interpret(interpreted, args, record, scratch),
+        Backend::Checked(checked) => {
+            let given = Given { kind: code.kind(), args, context_len, fuel: record.engine.config().fuel };
+            crate::checked::interpret(checked, given, record, scratch, None)
+        }
         #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
         Backend::Jit(_) => {
             let ctx: *mut RunCtx = std::ptr::from_mut(record).cast();
@@ -197,14 +212,24 @@ fn dispatch(
     }
 }
 
-fn finish(code: &ProgramCode, value: Result<u64, Halt>, record: &mut RunRecord<'_>) -> Result<Exit, RunError> {
-    let program = || code.name().to_owned();
+pub(crate) fn finish(
+    program: &str,
+    value: Result<u64, Halt>,
+    record: &mut RunRecord<'_>,
+    fault: &mut Option<Box<Fault>>,
+) -> Result<Exit, RunError> {
+    let program = || program.to_owned();
     match value {
         Ok(value) if record.returned() => Ok(Exit::Returned(value)),
         Ok(value) => finish_otherwise(value, record),
         Err(_) if record.end.is_some() => finish_otherwise(0, record),
         Err(Halt::Stack) => Err(RunError::StackExhausted { program: program() }),
         Err(Halt::Defect(what)) => Err(RunError::Defect { program: program(), what }),
+        Err(Halt::Fuel) => Err(RunError::OutOfFuel { program: program(), fuel: record.engine.config().fuel }),
+        Err(Halt::Fault) => Err(match fault.take() {
+            Some(fault) => RunError::ProofViolated { program: program(), fault },
+            None => RunError::Defect { program: program(), what: "a fault without a reason" },
+        }),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Scratch {
     /// Where a run's record can lie.
     #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
     pub(crate) room: crate::native::room::RecordRoom,
+    /// What the last run on the checked interpreter stumbled over.
+    pub(crate) fault: Option<Box<backstop_interp::Fault>>,
 }
 
 impl<H> Store<H> {

@@ -22,7 +22,7 @@ fn child(engine: &Engine, program: &backstop::Program<()>, object: &backstop::Ob
     }
     let loaded = object.load_programs(&backstop::Linker::<()>::new(engine), &["main_tc"]);
     match (engine.kind(), loaded) {
-        (EngineKind::Interpreter, Ok(loaded)) => {
+        (EngineKind::Interpreter | EngineKind::Checked, Ok(loaded)) => {
             let Ok(program) = loaded.program("main_tc") else { return 2 };
             let ran = common::run_over(&program, &mut store, &[0; 64]);
             if ran.is_ok_and(|(exit, _)| exit.value() == 17) { FINE } else { 3 }

@@ -57,6 +57,7 @@ impl World {
 
 impl Services for World {
     type Callee = Native;
+    type Mode = Proven;
     type Target = Arc<TestCode>;
 
     fn call_native(&mut self, callee: &Native, args: [u64; 5], vm: &mut dyn CallBack<World>) -> Result<u64, Stop> {
@@ -74,9 +75,9 @@ impl Services for World {
         }
     }
 
-    fn tail_call(&mut self, map: u64, index: u32) -> Option<Arc<TestCode>> {
+    fn tail_call(&mut self, _context: u64, map: u64, index: u32) -> Result<Option<Arc<TestCode>>, Stop> {
         assert_eq!(map, World::ARRAY);
-        self.programs.get(index as usize).cloned().flatten()
+        Ok(self.programs.get(index as usize).cloned().flatten())
     }
 
     fn caught(&mut self, cookie: u64, outermost: bool, frames: &[WalkedFrame]) {

@@ -38,6 +38,7 @@ impl Lowering<'_, '_> {
     pub(super) fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
         let d = Gpr::of(dst);
         match (src, width) {
+            (Operand::Reg(src), Width::W64) if src == dst => {}
             (Operand::Reg(src), _) => self.m.mov(width, d, Gpr::of(src)),
             (Operand::Imm(imm), Width::W32) => self.m.load_const(d, u64::from(imm as u32)),
             (Operand::Imm(imm), Width::W64) => self.m.load_const(d, imm as i64 as u64),

@@ -15,6 +15,7 @@ mod test_run;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use backstop_abi::{SkbContext, XdpContext};
 use backstop_model::{FieldKind, ProgKind, ProgType, contexts};
 
 pub use packet::Packet;
@@ -95,6 +96,8 @@ impl From<u32> for ContextNeed {
 pub(crate) struct Prepared<'a> {
     r1: u64,
     r2: u64,
+    /// Bytes of the context.
+    len: u64,
     packet: (u64, u64),
     back: Back,
     input: PhantomData<&'a mut [u8]>,
@@ -167,7 +170,26 @@ fn for_packet<'a>(packet: &'a mut Packet, kind: &ProgKind) -> Prepared<'a> {
     let xdp = kind.ty == ProgType::Xdp;
     let (r1, span) = if xdp { packet.enter_xdp() } else { packet.enter_skb(kind) };
     let back = Back::Packet { packet: NonNull::from(packet), xdp };
-    Prepared { r1, r2: 0, packet: span, back, input: PhantomData }
+    let len = if xdp { size_of::<XdpContext>() } else { size_of::<SkbContext>() } as u64;
+    Prepared { r1, r2: 0, len, packet: span, back, input: PhantomData }
+}
+
+/// Where a run's packet lies now, by its program's native context: start of the metadata, start, end.
+///
+/// # Safety
+/// `context` is the context that [`prepare`] made for a program of this kind, whose run is under way (R9).
+pub(crate) unsafe fn packet_bounds(kind: &ProgKind, context: u64) -> Option<(u64, u64, u64)> {
+    if kind.ty == ProgType::Xdp {
+        // SAFETY: the caller's promise: an XDP program's context begins with this struct.
+        let ctx = unsafe { (context as *const XdpContext).read() };
+        return Some((ctx.data_meta, ctx.data, ctx.data_end));
+    }
+    if contexts::has_skb(kind.ty) {
+        // SAFETY: as above, for types with a `struct __sk_buff`.
+        let ctx = unsafe { (context as *const SkbContext).read() };
+        return Some((ctx.data_meta, ctx.data, ctx.data_end));
+    }
+    None
 }
 
 /// Memory whose length the verifier knew.
@@ -188,7 +210,8 @@ fn exact<'a>(memory: &'a mut [u8], len: u32, what: &str) -> Result<Prepared<'a>,
 }
 
 fn in_place(memory: &mut [u8]) -> Prepared<'_> {
-    Prepared { r1: memory.as_mut_ptr() as u64, r2: 0, packet: (0, 0), back: Back::Nothing, input: PhantomData }
+    let (r1, len) = (memory.as_mut_ptr() as u64, memory.len() as u64);
+    Prepared { r1, r2: 0, len, packet: (0, 0), back: Back::Nothing, input: PhantomData }
 }
 
 fn memory_of(memory: &mut [u8]) -> (NonNull<u8>, usize) {
@@ -251,7 +274,7 @@ fn block<'a>(bytes: &[u8], memory: Option<(NonNull<u8>, usize)>, len: usize) -> 
         *word = u64::from_ne_bytes(own);
     }
     let r1 = block.as_mut_ptr() as u64;
-    Prepared { r1, r2: 0, packet: (0, 0), back: Back::Block { block, memory }, input: PhantomData }
+    Prepared { r1, r2: 0, len: len as u64, packet: (0, 0), back: Back::Block { block, memory }, input: PhantomData }
 }
 
 /// Fields that programs take for pointers never hold the caller's bytes: without a packet its start and end are 0.
@@ -274,9 +297,9 @@ impl Prepared<'_> {
         [self.r1, self.r2]
     }
 
-    /// What the run's record needs to know: the context's address; the packet's address and length, 0 and 0 without one.
+    /// What the run's record needs to know: the context's address and length; the packet's address and length, 0 and 0 without one.
     pub(crate) fn surroundings(&self) -> Surroundings {
-        Surroundings { context: self.r1, packet: self.packet }
+        Surroundings { context: self.r1, context_len: self.len, packet: self.packet }
     }
 
     /// Brings what the program changed back into the input. Without it (a run that failed) packets keep their old bounds and fields.

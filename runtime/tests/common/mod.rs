@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use backstop::model::{ProgType, contexts};
 use backstop::{Config, Engine, EngineChoice, Exit, Input, Linker, Loaded, Object, Packet, Program, RunError, Store};
 
-/// Makes of each function over an engine a module with one test an engine: `name::interp` and `name::jit`.
+/// Makes of each function over an engine a module with one test an engine: `name::interp`, `name::checked` and `name::jit`.
 #[macro_export]
 macro_rules! engines {
     ($($(#[$meta:meta])* fn $name:ident($engine:ident: &Engine) $body:block)*) => {$(
@@ -25,6 +25,11 @@ macro_rules! engines {
                 body(&$crate::common::engine(backstop::EngineChoice::Interpreter));
             }
 
+            #[test]
+            fn checked() {
+                body(&$crate::common::engine(backstop::EngineChoice::Checked));
+            }
+
             #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
             #[test]
             fn jit() {
@@ -36,7 +41,7 @@ macro_rules! engines {
 
 /// All engines of this build.
 pub fn choices() -> Vec<EngineChoice> {
-    let mut all = vec![EngineChoice::Interpreter];
+    let mut all = vec![EngineChoice::Interpreter, EngineChoice::Checked];
     if cfg!(all(feature = "jit", target_arch = "x86_64", target_os = "linux")) {
         all.push(EngineChoice::Jit);
     }

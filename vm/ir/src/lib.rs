@@ -7,6 +7,7 @@ mod ir;
 mod lower;
 mod print;
 mod shape;
+mod signature;
 
 pub use ir::{
     Block, BlockId, Callee, CalleeId, Func, FuncId, Ir, MapId, Mem, Op, OpId, OpKind, Position, Proven, Role, Term,

@@ -83,6 +83,10 @@ impl Lowering<'_> {
         let taken = u32::try_from(target).ok().and_then(block);
         let falls = block(next);
         let need = |b: Option<BlockId>| b.ok_or(LowerError::BadTarget { slot, target });
+        // Where nothing was proved both ways are open.
+        if self.facts.is_none() && next >= end && !matches!(instr, Instr::Jump { .. }) {
+            return Err(LowerError::RunsOff { slot });
+        }
         let term = match *instr {
             Instr::Jump { .. } => Term::Jump(need(taken)?),
             Instr::Branch { width, op, dst, src, .. } => match (taken, falls) {

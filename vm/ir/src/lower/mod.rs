@@ -71,7 +71,24 @@ pub enum LowerError {
     /// The program has no instruction.
     #[error("the program is empty")]
     Empty,
+    /// A program that nobody proved has more functions than the verifier would take.
+    #[error("the program has {count} functions, more than {MAX_FUNCTIONS}")]
+    TooManyFunctions {
+        /// How many.
+        count: usize,
+    },
+    /// A program that nobody proved has an instruction whose CO-RE relocation found nothing.
+    #[error("instruction {slot}: its CO-RE relocation found no match: {wanted}")]
+    Poisoned {
+        /// The slot.
+        slot: u32,
+        /// What was wanted.
+        wanted: String,
+    },
 }
+
+/// Functions of a program at most (Linux: `BPF_MAX_SUBPROGS`).
+const MAX_FUNCTIONS: usize = 256;
 
 /// Lowers a proved program.
 ///
@@ -107,12 +124,21 @@ pub fn lower(verified: &Verified) -> Result<Ir<Proven>, LowerError> {
     Ok(lowering.finish(callback))
 }
 
-/// Lowers a program on which nothing was proved but that jumps and calls stay inside.
+/// Lowers a program on which nothing was proved: every instruction decodes, jumps and calls lead to instructions of their
+/// function and to functions, control never runs off an end, and what is named is in its table.
+///
+/// Functions are what is called or has its address taken; each gets a whole stack. Context accesses stay as the program wrote them.
 ///
 /// # Errors
-/// Any [`LowerError`].
+/// Any [`LowerError`]; the first rule found broken.
 pub fn lower_unproven(program: &Arc<Program>) -> Result<Ir<Unproven>, LowerError> {
+    if let Some(poisoned) = program.poisoned.first() {
+        return Err(LowerError::Poisoned { slot: poisoned.slot, wanted: poisoned.wanted.clone() });
+    }
     let spans = blocks::discover_functions(program)?;
+    if spans.len() > MAX_FUNCTIONS {
+        return Err(LowerError::TooManyFunctions { count: spans.len() });
+    }
     let mut lowering = Lowering::new(program, None, spans)?;
     lowering.functions()?;
     let callback = lowering.throws.then(|| lowering.hidden_callback());

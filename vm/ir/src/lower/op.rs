@@ -1,6 +1,6 @@
 //! One instruction to one operation.
 
-use backstop_isa::{Instr, Operand, Pseudo, Size, Width};
+use backstop_isa::{Instr, Pseudo, Size};
 use backstop_model::{FieldKind, KfuncIdentity, contexts, helpers};
 use backstop_verifier::Region;
 
@@ -12,7 +12,7 @@ const HELPER_TAIL_CALL: i32 = 12;
 
 /// What an instruction became.
 pub(super) enum Lowered {
-    /// No operation: it has no effect.
+    /// No operation: it ends its block.
     Nothing,
     /// An operation.
     Op(OpKind),
@@ -34,7 +34,6 @@ impl Lowering<'_> {
         let kind = match *instr {
             Instr::Alu { width, op, dst, src } => OpKind::Alu { width, op, dst, src },
             Instr::Neg { width, dst } => OpKind::Neg { width, dst },
-            Instr::Mov { width: Width::W64, dst, src: Operand::Reg(src) } if dst == src => return Ok(Lowered::Nothing),
             Instr::Mov { width, dst, src } => OpKind::Mov { width, dst, src },
             Instr::MovSx { width, from, dst, src } => OpKind::MovSx { width, from, dst, src },
             Instr::AddrSpaceCast { dst, src, to, from } => OpKind::AddrSpaceCast { dst, src, to, from },
