@@ -130,8 +130,9 @@ fn helper<'a>(around: &Surroundings<'a, '_>, proto: &HelperProto, args: [u64; 5]
         };
         match arg {
             ArgKind::None | ArgKind::Anything | ArgKind::StackOrNull | ArgKind::Callback => {}
-            ArgKind::Ctx if word == around.context => {}
-            ArgKind::Ctx => return Err(refuse("it is not the run's own context")),
+            ArgKind::CtxOrNull if word == 0 => {}
+            ArgKind::Ctx | ArgKind::CtxOrNull if word == around.context => {}
+            ArgKind::Ctx | ArgKind::CtxOrNull => return Err(refuse("it is not the run's own context")),
             ArgKind::ConstMap => handed.map = Some(map(around, proto.id, word).map_err(refuse)?),
             ArgKind::MapKey => memory(checks, word, of_map(MapInner::key_size)?, Direction::Read)?,
             ArgKind::MapValueOrNull if word == 0 => {}
