@@ -31,6 +31,7 @@ pub(crate) fn prove(engine: &Engine, name: &str, program: Linked) -> Result<Veri
     let options = Options {
         compat_linux: config.compat_linux,
         unprivileged: config.unprivileged,
+        keep_states: false,
         log_level: config.log_level,
         limits: Limits { cpus: config.cpus, ..Limits::default() },
     };

@@ -62,6 +62,8 @@ pub(crate) struct Verifier<'p> {
     pub collected: Collected,
     pub stats: Stats,
     pub costs: Costs,
+    /// Complete states of the walks so far, if they are wanted.
+    pub claimed: Vec<State>,
     pub log: Log,
     pub started: Instant,
     /// A path is being walked, so that a refusal has one.
@@ -101,6 +103,7 @@ impl<'p> Verifier<'p> {
             collected: Collected::new(n),
             stats: Stats::default(),
             costs: Costs::new(),
+            claimed: Vec::new(),
             log: Log::new(options),
             started: Instant::now(),
             walking: false,

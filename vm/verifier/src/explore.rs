@@ -101,6 +101,10 @@ impl Verifier<'_> {
         }
         self.cur = State::new(frame, self.program.kind.sleepable, start);
         self.kept = Kept::new(self.code.len());
+        if self.options.keep_states {
+            self.kept.keep_all();
+            self.keep_aside(start);
+        }
         self.pending.clear();
         self.liveness.frames_changed();
         self.walked_back.clear();
@@ -122,6 +126,10 @@ impl Verifier<'_> {
                     self.path_ends();
                     let Some(next) = self.pending.pop() else {
                         self.walking = false;
+                        if self.options.keep_states {
+                            let states = self.take_kept();
+                            self.claimed.extend(states);
+                        }
                         return Ok(());
                     };
                     self.cur = next.state;
@@ -181,7 +189,7 @@ impl Verifier<'_> {
         Ok(step)
     }
 
-    fn transfer(&mut self, instr: &Instr) -> Check<Step> {
+    pub fn transfer(&mut self, instr: &Instr) -> Check<Step> {
         match *instr {
             Instr::Alu { width, op, dst, src } => self.alu(instr, width, op, dst, src),
             Instr::Neg { width, dst } => self.neg(width, dst),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use backstop_model::{FieldKind, Program};
 
 use crate::cost::SubprogramCost;
+use crate::embed::Claims;
 
 /// A program that was proved safe. Only [`crate::verify`] makes one.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub struct Verified {
     pub(crate) facts: Facts,
     pub(crate) stats: Stats,
     pub(crate) costs: Vec<SubprogramCost>,
+    pub(crate) claims: Option<Arc<Claims>>,
 }
 
 impl Verified {
@@ -29,6 +31,11 @@ impl Verified {
     /// What the proof cost.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What was said of each checkpoint, if [`crate::Options::keep_states`] was set.
+    pub fn claims(&self) -> Option<&Arc<Claims>> {
+        self.claims.as_ref()
     }
 
     /// What the proof of each function cost, in the order of their slots.

@@ -18,6 +18,8 @@ pub(crate) struct KeptState {
     pub branches: u32,
     pub hits: u32,
     pub misses: u32,
+    /// Never was on the list, and counts nowhere.
+    pub aside: bool,
     /// Off the list.
     pub dropped: bool,
     /// Dead registers and slots were forgotten.
@@ -30,6 +32,24 @@ pub(crate) struct KeptState {
     pub visit: VisitId,
     /// Bytes that it holds and the state before it does not.
     pub bytes: u64,
+}
+
+impl KeptState {
+    fn new(state: State, visit: VisitId, bytes: u64) -> KeptState {
+        KeptState {
+            state,
+            branches: 1,
+            hits: 0,
+            misses: 0,
+            aside: false,
+            dropped: false,
+            cleaned: false,
+            all_precise: false,
+            marks: 0,
+            visit,
+            bytes,
+        }
+    }
 }
 
 /// Number of a [`Visit`].
@@ -71,6 +91,7 @@ pub(crate) struct Kept {
     visit_ids: HashMap<LoopKey, VisitId>,
     /// The first, which is nobody's, stands for "in no loop".
     visits: Vec<Visit>,
+    keeps_all: bool,
     pub count: u64,
     /// Bytes of all that are kept, by [`KeptState::bytes`].
     pub bytes: u64,
@@ -150,24 +171,33 @@ impl Kept {
         self.lists.get(&self.bucket(insn, callsite)).map_or(&[], Vec::as_slice)
     }
 
+    /// Nothing is freed, so that all can be handed out at the end.
+    pub fn keep_all(&mut self) {
+        self.keeps_all = true;
+    }
+
+    pub fn len(&self) -> u32 {
+        self.states.len() as u32
+    }
+
+    pub fn take(&mut self) -> Vec<State> {
+        std::mem::take(&mut self.states).into_iter().flatten().map(|k| k.state).collect()
+    }
+
+    /// Keeps a state that no path is compared with; one goes on from it.
+    pub fn add_aside(&mut self, state: State, visit: VisitId) -> u32 {
+        let id = self.states.len() as u32;
+        self.states.push(Some(Box::new(KeptState { aside: true, dropped: true, ..KeptState::new(state, visit, 0) })));
+        id
+    }
+
     /// Keeps a state; one path goes on from it.
     pub fn add(&mut self, state: State, callsite: u32, visit: VisitId) -> u32 {
         let id = self.states.len() as u32;
         let bucket = self.bucket(state.insn, callsite);
         let bytes = state.bytes(state.parent.and_then(|p| self.get(p)).map(|p| &p.state));
         self.bytes += bytes;
-        self.states.push(Some(Box::new(KeptState {
-            state,
-            branches: 1,
-            hits: 0,
-            misses: 0,
-            dropped: false,
-            cleaned: false,
-            all_precise: false,
-            marks: 0,
-            visit,
-            bytes,
-        })));
+        self.states.push(Some(Box::new(KeptState::new(state, visit, bytes))));
         self.lists.entry(bucket).or_default().push(id);
         self.count += 1;
         id
@@ -202,6 +232,9 @@ impl Kept {
     /// Frees a state that is off the list, walked to the end, and in no loop that is still being walked.
     pub fn free_if_unused(&mut self, id: u32) {
         let Some(kept) = self.get(id).filter(|s| s.dropped && s.branches == 0) else { return };
+        if self.keeps_all {
+            return;
+        }
         let (visit, bytes) = (kept.visit, kept.bytes);
         if self.in_open_loop(visit) {
             if let Some(v) = self.visits.get_mut(visit as usize) {

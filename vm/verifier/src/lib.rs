@@ -60,7 +60,8 @@ pub fn verify(program: Arc<Program>, options: &Options) -> Result<Verified, Box<
     match verifier.prove() {
         Ok(depth) => {
             let (facts, stats) = verifier.facts(depth);
-            Ok(Verified { facts, stats, costs: verifier.take_costs(), program: program.clone() })
+            let claims = options.keep_states.then(|| Arc::new(embed::Claims::new(&mut verifier, program.clone())));
+            Ok(Verified { facts, stats, costs: verifier.take_costs(), claims, program: program.clone() })
         }
         Err(reason) => Err(Box::new(verifier.refusal(*reason))),
     }

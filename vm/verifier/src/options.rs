@@ -41,6 +41,9 @@ pub struct Options {
     pub compat_linux: bool,
     /// The rules for programs without privileges: no pointer may leak, nothing uninitialised be read.
     pub unprivileged: bool,
+    /// Keep what was said of each checkpoint, so that runs can be held against it ([`crate::embed`]). The proof decides as it does
+    /// without, and takes far more memory.
+    pub keep_states: bool,
     /// 0: no log; 1: the walked instructions; 2: each instruction with its state.
     pub log_level: u8,
     /// Limits.

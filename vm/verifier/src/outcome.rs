@@ -13,6 +13,16 @@ use crate::refusal::Refusal;
 impl Verifier<'_> {
     /// The whole proof, in Linux's order (`bpf_check`). Gives the bytes of stack of the deepest chain of calls.
     pub fn prove(&mut self) -> Check<u32> {
+        self.prepare()?;
+        self.walk_main()?;
+        self.walk_globals()?;
+        let depth = self.check_depth()?;
+        self.check_global_throws()?;
+        Ok(depth)
+    }
+
+    /// All that comes before the walk.
+    pub fn prepare(&mut self) -> Check {
         if self.code.is_empty() {
             return Reason::Empty {}.fail();
         }
@@ -30,11 +40,7 @@ impl Verifier<'_> {
         let edges: Vec<_> = (0..self.code.len()).map(|at| successors(&self.code, at)).collect();
         let bounds = self.subs.iter().map(|s| (s.start, s.end)).collect();
         self.liveness = StackLiveness::new(&edges, bounds);
-        self.walk_main()?;
-        self.walk_globals()?;
-        let depth = self.check_depth()?;
-        self.check_global_throws()?;
-        Ok(depth)
+        Ok(())
     }
 
     /// A global subprogram that may throw must not be called while anything is held. Linux does not look; what is held

@@ -24,7 +24,7 @@ impl Verifier<'_> {
     pub fn is_visited(&mut self) -> Check<bool> {
         let insn = self.insn;
         let aux = self.aux_at(insn);
-        let forced = aux.force_checkpoint || self.cur.history.len() > 40;
+        let forced = aux.force_checkpoint || self.cur.history.len() + self.cur.passed as usize > 40;
         let mut add =
             forced || (self.jmps - self.prev_jmps >= 2 && self.stats.insns_processed - self.prev_processed >= 8);
         let callsite = self.cur.frame().callsite;
@@ -42,6 +42,8 @@ impl Verifier<'_> {
         self.max_states_per_insn = self.max_states_per_insn.max(count);
         if add {
             self.keep(insn, callsite);
+        } else if self.options.keep_states {
+            self.keep_aside(insn);
         }
         Ok(false)
     }
@@ -163,6 +165,21 @@ impl Verifier<'_> {
         }
     }
 
+    /// Keeps a state that pruning does not need, for [`crate::embed`] alone: it learns what must be precise in it as others do,
+    /// and nothing else sees it.
+    pub fn keep_aside(&mut self, insn: u32) {
+        let mut state = self.cur.clone();
+        state.insn = insn;
+        self.cur.passed += self.cur.history.len() as u32;
+        self.cur.history.clear();
+        let key = self.loop_key(&state);
+        let visit = self.kept.visit_id(key);
+        let id = self.kept.add_aside(state, visit);
+        self.walked_back.clear();
+        self.cur.parent = Some(id);
+        self.cur.first_insn = insn;
+    }
+
     fn keep(&mut self, insn: u32, callsite: u32) {
         self.stats.total_states += 1;
         self.prev_jmps = self.jmps;
@@ -171,6 +188,7 @@ impl Verifier<'_> {
         state.insn = insn;
         // The kept state owns the history up to here; the path goes on with an empty one.
         self.cur.history.clear();
+        self.cur.passed = 0;
         let depth = state.dfs_depth;
         let key = self.loop_key(&state);
         let visit = self.kept.visit_id(key);
@@ -255,6 +273,16 @@ impl Verifier<'_> {
         }
     }
 
+    /// All states of a walk that is complete, by themselves, without what is dead in them.
+    pub fn take_kept(&mut self) -> Vec<State> {
+        for id in 0..self.kept.len() {
+            if self.kept.get(id).is_some_and(|k| !k.cleaned) {
+                self.clean(id);
+            }
+        }
+        self.kept.take()
+    }
+
     fn clean(&mut self, id: u32) {
         let Some(kept) = self.kept.get_mut(id) else { return };
         kept.cleaned = true;
@@ -294,7 +322,10 @@ impl Verifier<'_> {
 
     /// As [`Verifier::previous_entry`], for the kept state that the current path goes on from.
     pub fn previous_entry_of_parent(&self, insn: u32) -> Option<u32> {
-        let parent = self.cur.parent.and_then(|p| self.kept.get(p))?;
+        let mut parent = self.cur.parent.and_then(|p| self.kept.get(p))?;
+        while parent.aside {
+            parent = parent.state.parent.and_then(|p| self.kept.get(p))?;
+        }
         self.previous_entry(&parent.state, insn)
     }
 

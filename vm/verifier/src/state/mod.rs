@@ -133,6 +133,8 @@ pub(crate) struct State {
     pub callback_unroll_depth: u32,
     /// Jumps and stack accesses since the parent.
     pub history: Vec<HistEntry>,
+    /// Entries that the history had before states were kept aside.
+    pub passed: u32,
     /// Runs in a context that may sleep.
     pub sleepable: bool,
     /// Precise scalars by frame, once it is kept. Empty if there are none.
@@ -152,6 +154,7 @@ impl State {
             may_goto_depth: 0,
             callback_unroll_depth: 0,
             history: Vec::new(),
+            passed: 0,
             sleepable,
             marks: Box::default(),
         }

@@ -1,0 +1,237 @@
+//! A run followed instruction by instruction.
+//!
+//! Between checkpoints nothing was kept, so a state that held the run at the last one is led on by the verifier's own transfer: what
+//! the instruction makes of it must hold the run again, on one of its branches. A state that covers others (imprecise scalars
+//! opened) must lead on as they do, since pruning relied on that: a refusal on the way is a violation too.
+
+use std::collections::VecDeque;
+
+use backstop_isa::Instr;
+
+use super::claims::{Claims, opened};
+use super::concrete::Concrete;
+use super::inside::{base_of, check};
+use super::violation::{Violation, ViolationKind};
+use crate::code::CallClass;
+use crate::env::Verifier;
+use crate::explore::Step;
+use crate::state::State;
+
+/// States of a checkpoint that are followed.
+const MAX_STATES: usize = 4;
+/// Instructions that a violation tells of.
+const MAX_PATH: usize = 64;
+/// Instructions without an operation of their own (jumps) between two that a run shows.
+const MAX_SILENT: usize = 64;
+/// States that do not hold a run and are told of.
+const MAX_MISSES: usize = 8;
+
+/// Where the run was, in one walk of the proof.
+#[derive(Debug, Default)]
+struct Stand {
+    /// States that held the run before the last instruction.
+    states: Vec<State>,
+    /// The last instruction.
+    slot: u32,
+    /// Frames of the run there.
+    frames: usize,
+}
+
+/// Follows one run of a program.
+pub struct Follower<'c> {
+    claims: &'c Claims,
+    verifier: Verifier<'c>,
+    now: Option<Stand>,
+    /// Callers of the global functions that run, each with the call as its last instruction.
+    outer: Vec<Stand>,
+    path: VecDeque<u32>,
+    steps: u64,
+}
+
+impl Claims {
+    /// Whether a run that stands before an instruction is inside what was kept there. Says nothing where nothing was kept.
+    ///
+    /// # Errors
+    /// A [`Violation`], with the claim and the value that break it for each state there.
+    pub fn check(&self, slot: u32, view: &dyn Concrete) -> Result<(), Box<Violation>> {
+        if !self.is_checkpoint(slot) {
+            return Ok(());
+        }
+        self.holding(slot, view).map(|_| ())
+    }
+
+    /// The states at an instruction that hold a run.
+    fn holding(&self, slot: u32, view: &dyn Concrete) -> Result<Vec<&State>, Box<Violation>> {
+        let (mut holding, mut misses) = (Vec::new(), Vec::new());
+        for state in self.at(slot) {
+            let Some(base) = base_of(self, state, view) else { continue };
+            match check(self, state, view, base, false) {
+                Ok(()) => holding.push(state),
+                Err(why) if misses.len() < MAX_MISSES => misses.push(why),
+                Err(_) => {}
+            }
+        }
+        if holding.is_empty() {
+            return Err(Box::new(Violation { slot, kind: ViolationKind::Checkpoint, misses, path: Vec::new() }));
+        }
+        Ok(holding)
+    }
+}
+
+impl std::fmt::Debug for Follower<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("now", &self.now).field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<'c> Follower<'c> {
+    /// Follows a run from its first instruction.
+    pub fn new(claims: &'c Claims) -> Follower<'c> {
+        let mut verifier = Verifier::new(&claims.program, &claims.options);
+        // They succeeded when the program was proved.
+        let _ = verifier.prepare();
+        verifier.ids = claims.ids;
+        Follower { claims, verifier, now: None, outer: Vec::new(), path: VecDeque::new(), steps: 0 }
+    }
+
+    /// Instructions followed so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The run stands before the instruction at `slot`.
+    ///
+    /// # Errors
+    /// A [`Violation`] if no state holds it that should. The follower is then of no more use.
+    pub fn before(&mut self, slot: u32, view: &dyn Concrete) -> Result<(), Box<Violation>> {
+        self.steps += 1;
+        if self.path.len() == MAX_PATH {
+            self.path.pop_front();
+        }
+        self.path.push_back(slot);
+        self.stand(slot, view).map_err(|mut violation| {
+            violation.path = self.path.iter().copied().collect();
+            violation
+        })
+    }
+
+    fn stand(&mut self, slot: u32, view: &dyn Concrete) -> Result<(), Box<Violation>> {
+        let frames = view.frames();
+        let mut last = self.last(slot, view);
+        let mut states = Vec::new();
+        if let Some(last) = &mut last {
+            states = self.lead_on(last, slot, view)?;
+        }
+        if last.is_none() || self.claims.is_checkpoint(slot) {
+            let holding = self.claims.holding(slot, view)?;
+            states = holding.into_iter().take(MAX_STATES).map(opened).collect();
+        }
+        states.truncate(MAX_STATES);
+        self.now = Some(Stand { states, slot, frames });
+        Ok(())
+    }
+
+    /// Where the run was before, in the walk that it is in now; none at a walk's beginning.
+    fn last(&mut self, slot: u32, view: &dyn Concrete) -> Option<Stand> {
+        let frames = view.frames();
+        let mut last = self.now.take()?;
+        let start = view.function(frames.saturating_sub(1));
+        let global = self.claims.function_at(start).is_some_and(|f| f.global);
+        if slot == start && global && frames == last.frames + 1 {
+            self.outer.push(last);
+            return None;
+        }
+        if slot == start && frames == 1 && !self.walks(&last, start) {
+            // The exception callback, or another that is entered from outside.
+            self.outer.clear();
+            return None;
+        }
+        while let Some(caller) = self.outer.pop_if(|caller| caller.frames >= frames) {
+            last = caller;
+        }
+        Some(last)
+    }
+
+    /// The run's outermost frame is still the function that begins at `start`.
+    fn walks(&self, last: &Stand, start: u32) -> bool {
+        let outermost = self.outer.first().unwrap_or(last);
+        let function = |s: &State| self.claims.functions.get(s.frame_at(0).subprog as usize).map(|f| f.start);
+        outermost.states.first().and_then(function) == Some(start)
+    }
+
+    /// Each state must lead to one that holds the run now.
+    fn lead_on(&mut self, last: &Stand, slot: u32, view: &dyn Concrete) -> Result<Vec<State>, Box<Violation>> {
+        let mut found: Vec<State> = Vec::new();
+        for state in &last.states {
+            let mut misses = Vec::new();
+            let before = found.len();
+            for next in self.arrivals(state, last.slot, slot, &mut misses) {
+                let Some(base) = base_of(self.claims, &next, view) else { continue };
+                match check(self.claims, &next, view, base, true) {
+                    Ok(()) => found.push(next),
+                    Err(why) => misses.push(why),
+                }
+            }
+            if found.len() == before {
+                misses.truncate(MAX_MISSES);
+                return Err(Box::new(Violation { slot, kind: ViolationKind::Step, misses, path: Vec::new() }));
+            }
+        }
+        Ok(found)
+    }
+
+    /// States at `to` that the instruction at `from` leads to. Where the transfer refuses, its reason is a miss.
+    fn arrivals(&mut self, state: &State, from: u32, to: u32, misses: &mut Vec<String>) -> Vec<State> {
+        let mut out = Vec::new();
+        let mut work = vec![(state.clone(), from)];
+        for _ in 0..MAX_SILENT {
+            let Some((state, at)) = work.pop() else { break };
+            match self.transfer(state, at) {
+                Ok(next) => {
+                    for (state, insn) in next {
+                        if insn == to {
+                            out.push(state);
+                        } else if self.is_silent(insn, at) {
+                            work.push((state, insn));
+                        }
+                    }
+                }
+                Err(why) => misses.push(format!("instruction {at}: {why}")),
+            }
+        }
+        out
+    }
+
+    /// A run shows no stop before this instruction: a jump, or a call that goes on after its callback.
+    fn is_silent(&self, insn: u32, from: u32) -> bool {
+        match self.verifier.instr(insn) {
+            Some(Instr::Jump { .. }) => true,
+            Some(_) => {
+                let after_callback = matches!(self.verifier.instr(from), Some(Instr::Exit));
+                after_callback && self.verifier.aux_at(insn).call == CallClass::SyncCallback
+            }
+            None => false,
+        }
+    }
+
+    /// What the verifier makes of one instruction: states and where each stands.
+    fn transfer(&mut self, state: State, at: u32) -> Result<Vec<(State, u32)>, String> {
+        let v = &mut self.verifier;
+        let Some(instr) = v.instr(at).copied() else { return Err("is none".to_owned()) };
+        v.cur = state;
+        v.cur.history.clear();
+        (v.cur.insn, v.cur.first_insn, v.cur.last_insn, v.cur.parent) = (at, at, at, None);
+        (v.insn, v.prev_insn, v.hist_open) = (at, at, false);
+        v.pending.clear();
+        v.walked_back.clear();
+        let step = v.transfer(&instr).map_err(|reason| reason.kernel_text())?;
+        let mut out: Vec<(State, u32)> = v.pending.drain(..).map(|p| (p.state, p.insn)).collect();
+        let cur = v.cur.clone();
+        match step {
+            Step::Next => out.push((cur, at + instr.slots() as u32)),
+            Step::Goto(to) => out.push((cur, to)),
+            Step::End => {}
+        }
+        Ok(out)
+    }
+}
