@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::facts::Region;
-use crate::state::{Kind, RegState};
+use crate::state::{Flags, Kind, RegState};
 
 /// A fact that must be the same on every path to be one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,12 +31,49 @@ impl Same {
     }
 }
 
+/// How memory is accessed, as far as several kinds of pointers in one instruction go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Touch {
+    Load,
+    Atomic,
+    Other,
+}
+
+/// The type of pointer that an access went through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Touched {
+    kind: std::mem::Discriminant<Kind>,
+    flags: Flags,
+    /// The access turns into code of its own, so no other type may meet it.
+    strict: bool,
+    /// A typed object or sized memory.
+    mergeable: bool,
+}
+
+impl Touched {
+    fn of(base: &RegState) -> Touched {
+        let strict = matches!(
+            base.kind,
+            Kind::Ctx | Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::Btf(_) | Kind::Arena
+        );
+        let mergeable = matches!(base.kind, Kind::Btf(_) | Kind::Mem(_));
+        Touched { kind: std::mem::discriminant(&base.kind), flags: base.flags, strict, mergeable }
+    }
+
+    /// What both are, as far as trust goes.
+    fn merged(self, other: Touched) -> Touched {
+        let kind = if self.strict { other.kind } else { self.kind };
+        let either = |flag: Flags| if self.flags.has(flag) || other.flags.has(flag) { flag } else { Flags::NONE };
+        let flags = either(Flags::UNTRUSTED).with(either(Flags::RDONLY));
+        Touched { kind, flags, strict: self.strict && other.strict, mergeable: true }
+    }
+}
+
 /// What is collected of one slot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SlotNotes {
     pub region: Option<Region>,
-    /// The access turns into code of its own, so no other kind may meet it.
-    strict: bool,
+    touched: Option<Touched>,
     pub map: Same,
     pub tail_index: Same,
     pub callback: Same,
@@ -80,26 +117,39 @@ impl Collected {
         self.slots.get_mut(at as usize)
     }
 
-    /// Notes what an access touches. False if it touches things that need different code.
-    pub fn region(&mut self, at: u32, base: &RegState, region: Region) -> bool {
-        let strict = matches!(
-            base.kind,
-            Kind::Ctx | Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::XdpSock | Kind::Btf(_) | Kind::Arena
-        ) || region == Region::Probe;
+    /// Notes what an access touches. False if it touches things that need different code. A plain load may meet typed objects
+    /// of different trust and sized memory, and an atomic operation anything but the arena: then it is probed where one of
+    /// them is (Linux: `save_aux_ptr_type`).
+    pub fn region(&mut self, at: u32, base: &RegState, region: Region, how: Touch) -> bool {
+        let touched = Touched::of(base);
         let Some(notes) = self.slot(at) else { return true };
-        match notes.region {
-            None => {
-                notes.region = Some(region);
-                notes.strict = strict;
-                true
-            }
-            Some(old) if old == region => true,
-            Some(_) if strict || notes.strict => false,
-            Some(_) => {
+        let (Some(old), Some(before)) = (notes.region, notes.touched) else {
+            (notes.region, notes.touched) = (Some(region), Some(touched));
+            return true;
+        };
+        let strict = touched.strict || before.strict;
+        let probed = region == Region::Probe || old == Region::Probe;
+        if touched == before || !(strict || probed) {
+            if old != region {
                 notes.region = Some(Region::Mixed);
-                true
             }
+            return old == region || !(strict || probed);
         }
+        let merges = match how {
+            Touch::Load => touched.mergeable && before.mergeable,
+            Touch::Atomic => region != Region::Arena && old != Region::Arena,
+            Touch::Other => false,
+        };
+        if !merges {
+            return false;
+        }
+        notes.touched = Some(before.merged(touched));
+        notes.region = Some(match () {
+            () if probed => Region::Probe,
+            () if old == region => old,
+            () => Region::Mixed,
+        });
+        true
     }
 
     pub fn held_call(&mut self, call: HeldCall) {

@@ -94,7 +94,7 @@ pub enum Region {
     Memory,
     /// Several of the plain ones (stack, packet, map value, memory), by path.
     Mixed,
-    /// A kernel-typed object that may be stale: loads only, a fault gives 0.
+    /// An object that may be stale, kernel-typed or kept by RCU alone: a load that faults gives 0.
     Probe,
     /// The arena.
     Arena,

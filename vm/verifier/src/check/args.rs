@@ -214,7 +214,8 @@ impl Verifier<'_> {
         let releases = proto.releases == Some(n as u8);
         if !(nullable && reg.is_null()) {
             // What a program allocated may be given away as a kernel object may.
-            let given = if arg == ArgKind::BtfOrNull { Flags::ALLOC.with(Flags::PERCPU) } else { Flags::NONE };
+            let gives = arg == ArgKind::BtfOrNull && reg.flags.has(Flags::ALLOC);
+            let given = if gives { Flags::ALLOC.with(Flags::PERCPU) } else { Flags::NONE };
             self.check_type(r, &reg, types, nullable, rdonly, given)?;
             if arg == ArgKind::BtfOrNull {
                 self.check_kptr_source(r, meta)?;
@@ -301,7 +302,12 @@ impl Verifier<'_> {
             | Kind::Mem(_)
             | Kind::Arena
             | Kind::Scalar => Ok(()),
-            Kind::Btf(_) => self.check_offset_free(reg, r, true),
+            Kind::Btf(_) => {
+                let borrowed = Flags::ALLOC.with(Flags::NON_OWN_REF);
+                let known =
+                    [Flags::NONE, Flags::ALLOC, Flags::TRUSTED, Flags::RCU, borrowed, borrowed.with(Flags::RCU)];
+                self.check_offset_free(reg, r, known.contains(&reg.flags))
+            }
             _ => self.check_offset_free(reg, r, false),
         }
     }

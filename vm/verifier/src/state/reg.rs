@@ -203,7 +203,11 @@ impl RegState {
             Kind::Socket | Kind::TcpSock | Kind::MapValue(_) | Kind::MapKey(_) | Kind::SockCommon | Kind::MapPtr(_) => {
                 true
             }
-            Kind::Btf(_) => self.flags.any(Flags::TRUSTED.with(Flags::ALLOC).with(Flags::RCU)) || self.ref_id != 0,
+            // What only RCU keeps is not known to Linux here, though it was checked.
+            Kind::Btf(_) => {
+                let trusted = Flags::TRUSTED.with(Flags::ALLOC).with(Flags::NON_OWN_REF);
+                self.ref_id != 0 || (self.flags.any(trusted) && self.flags.without(trusted).0 == 0)
+            }
             Kind::Mem(_) => !self.flags.has(Flags::UNTRUSTED),
             _ => false,
         }

@@ -4,6 +4,7 @@ use backstop_isa::{AtomicOp, Operand, Pseudo, Reg, Size};
 use backstop_model::{MapKind, returns};
 
 use crate::check::{Access, Value};
+use crate::collect::Touch;
 use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::explore::Step;
@@ -18,7 +19,7 @@ impl Verifier<'_> {
         let kind = *self.reg(base);
         let access = Access { base, off, size, write: false, value: Value::Reg(dst), signed, strict: false };
         let region = self.access(&access)?;
-        self.note_region(&kind, region)?;
+        self.note_region(&kind, region, Touch::Load)?;
         Ok(Step::Next)
     }
 
@@ -34,13 +35,13 @@ impl Verifier<'_> {
         let kind = *self.reg(base);
         let access = Access { base, off, size, write: true, value, signed: false, strict: false };
         let region = self.access(&access)?;
-        self.note_region(&kind, region)?;
+        self.note_region(&kind, region, Touch::Other)?;
         Ok(Step::Next)
     }
 
     /// One instruction meets one kind of memory: native code for it is made once (Linux: `save_aux_ptr_type`).
-    fn note_region(&mut self, base: &RegState, region: Region) -> Check {
-        if self.collected.region(self.insn, base, region) { Ok(()) } else { Reason::DifferentPointers {}.fail() }
+    fn note_region(&mut self, base: &RegState, region: Region, how: Touch) -> Check {
+        if self.collected.region(self.insn, base, region, how) { Ok(()) } else { Reason::DifferentPointers {}.fail() }
     }
 
     /// What atomic operations may not touch.
@@ -96,7 +97,7 @@ impl Verifier<'_> {
             self.access(&Access { value: Value::Reg(r), ..touch })?;
         }
         self.access(&Access { write: true, ..touch })?;
-        self.note_region(&reg, region)?;
+        self.note_region(&reg, region, Touch::Atomic)?;
         Ok(Step::Next)
     }
 
@@ -110,7 +111,7 @@ impl Verifier<'_> {
         if !allowed {
             return Reason::AtomicLoadFrom { reg: base.index() as u8, ty: reg.type_name() }.fail();
         }
-        self.note_region(&reg, region)?;
+        self.note_region(&reg, region, Touch::Other)?;
         Ok(Step::Next)
     }
 
@@ -123,7 +124,7 @@ impl Verifier<'_> {
         if !self.atomic_target(base) {
             return Reason::AtomicInto { reg: base.index() as u8, ty: reg.type_name() }.fail();
         }
-        self.note_region(&reg, region)?;
+        self.note_region(&reg, region, Touch::Other)?;
         Ok(Step::Next)
     }
 
