@@ -205,6 +205,8 @@ pub enum EngineArg {
     Jit,
     /// Both, and compare them
     Both,
+    /// The interpreter that checks every access again when it is made: slow, for finding defects
+    Checked,
 }
 
 #[derive(Args, Debug)]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use backstop::RunError;
+
 /// How a command that went through its inputs ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Outcome {
@@ -11,12 +13,23 @@ pub enum Outcome {
     Done,
     /// Something was refused or differed; it was reported.
     Refused,
+    /// A defect of backstop showed; it was reported.
+    Defect,
 }
 
 impl Outcome {
-    /// Refused if either is.
+    /// The worse of both.
     pub fn and(self, other: Outcome) -> Outcome {
-        if self == Outcome::Refused { self } else { other }
+        match (self, other) {
+            (Outcome::Defect, _) | (_, Outcome::Defect) => Outcome::Defect,
+            (Outcome::Refused, _) | (_, Outcome::Refused) => Outcome::Refused,
+            (Outcome::Done, Outcome::Done) => Outcome::Done,
+        }
+    }
+
+    /// Of a run that ended in an error.
+    pub fn of_error(error: &RunError) -> Outcome {
+        if error.is_defect() { Outcome::Defect } else { Outcome::Refused }
     }
 
     /// Refused unless `good`.
@@ -37,6 +50,9 @@ pub enum Failure {
     /// A program was refused; the text says so in full.
     #[error("{0}")]
     Refused(String),
+    /// A defect of backstop; the text says what was met.
+    #[error("{0}")]
+    Defect(String),
     /// An output can't be written.
     #[error("{}: {source}", path.display())]
     Write {

@@ -62,13 +62,24 @@ fn end(result: Result) -> ExitCode {
     let failure = match result {
         Ok(Outcome::Done) | Err(Failure::ReaderGone) => return ExitCode::SUCCESS,
         Ok(Outcome::Refused) => return ExitCode::from(REFUSED),
+        Ok(Outcome::Defect) => {
+            report();
+            return ExitCode::from(DEFECT);
+        }
         Err(failure) => failure,
     };
     match &failure {
         Failure::Refused(text) => note(text.trim_end()),
         other => note(format_args!("error: {other}")),
     }
-    ExitCode::from(if matches!(failure, Failure::Usage(_)) { USAGE } else { REFUSED })
+    ExitCode::from(match failure {
+        Failure::Usage(_) => USAGE,
+        Failure::Defect(_) => {
+            report();
+            DEFECT
+        }
+        _ => REFUSED,
+    })
 }
 
 fn defect(panic: &(dyn Any + Send)) -> ExitCode {
@@ -78,9 +89,13 @@ fn defect(panic: &(dyn Any + Send)) -> ExitCode {
         env!("CARGO_PKG_VERSION"),
         text.unwrap_or("unknown")
     ));
+    report();
+    ExitCode::from(DEFECT)
+}
+
+fn report() {
     note(format_args!(
         "please report it, with the command line and the object, at {}/issues",
         env!("CARGO_PKG_REPOSITORY")
     ));
-    ExitCode::from(DEFECT)
 }

@@ -37,6 +37,7 @@ pub fn choices(engine: EngineArg) -> &'static [EngineChoice] {
         EngineArg::Interp => &[EngineChoice::Interpreter],
         EngineArg::Jit => &[EngineChoice::Jit],
         EngineArg::Both => &[EngineChoice::Interpreter, EngineChoice::Jit],
+        EngineArg::Checked => &[EngineChoice::Checked],
     }
 }
 

@@ -24,7 +24,7 @@ fn plugin(args: &[&str], input: &[u8]) -> Output {
 }
 
 fn prints(args: &[&str], input: &str, wanted: &str) {
-    for engine in ["interp", "jit"] {
+    for engine in ["interp", "jit", "checked"] {
         if engine == "jit" && !cfg!(all(feature = "jit", target_arch = "x86_64", target_os = "linux")) {
             continue;
         }
@@ -69,7 +69,7 @@ fn what_is_wrong_with_the_input_is_said() {
     fails(&["0"], ANSWER.as_bytes(), 1, "the memory: a byte has two digits");
     fails(&["aa", "bb"], ANSWER.as_bytes(), 2, "unexpected argument");
     fails(&["--engine", "fast"], ANSWER.as_bytes(), 2, "invalid value");
-    fails(&["--unproven"], ANSWER.as_bytes(), 1, "not there yet");
+    fails(&["--fuel", "5"], ANSWER.as_bytes(), 2, "--unproven");
     fails(&["--elf"], ANSWER.as_bytes(), 1, "program");
 }
 
@@ -115,6 +115,44 @@ fn what_the_verifier_refuses_does_not_run() {
     fails(&["aa"], b"71 10 01 00 00 00 00 00 95 00 00 00 00 00 00 00", 1, "refused");
     // r0 is not set.
     fails(&[], b"95 00 00 00 00 00 00 00", 1, "R0 !read_ok");
+    fails(&[], b"95 00 00 00 00 00 00 00", 1, "--unproven runs it all the same");
+}
+
+/// r0 = 0; again: r3 = *(u8 *)(r1 + 0); r1 += 1; r0 += r3; r2 -= 1; if r2 != 0 goto again; exit
+const SUM: &str = "b7 00 00 00 00 00 00 00 71 13 00 00 00 00 00 00 07 01 00 00 01 00 00 00 0f 30 00 00 00 00 00 00 \
+                   17 02 00 00 01 00 00 00 55 02 fb ff 00 00 00 00 95 00 00 00 00 00 00 00";
+
+#[test]
+fn what_can_not_be_proved_runs_if_asked_for() {
+    // A pointer out of bits that the proof loses: r1 *= 2; r1 >>= 1; r0 = *(u8 *)(r1 + 1); exit
+    let scaled = "27 01 00 00 02 00 00 00 77 01 00 00 01 00 00 00 71 10 01 00 00 00 00 00 95 00 00 00 00 00 00 00";
+    fails(&["aa bb"], scaled.as_bytes(), 1, "refused");
+    prints(&["--unproven", "aa bb"], scaled, "bb");
+    // What is proved runs on the engine that was asked for, with the option too.
+    prints(&["--unproven", "01 02 03"], SUM, "6");
+    prints(&["--unproven"], ANSWER, "2a");
+}
+
+#[test]
+fn what_can_not_be_proved_is_stopped_where_it_breaks_a_rule() {
+    let unproven = |args: &[&str], program: &str, wanted: &str| {
+        fails(&[&["--unproven"], args].concat(), program.as_bytes(), 1, wanted);
+    };
+    let beyond = "71 10 01 00 00 00 00 00 95 00 00 00 00 00 00 00";
+    unproven(&["aa"], beyond, "instruction 0: read of 1 byte at 0x");
+    unproven(&["aa"], beyond, "the nearest region is the memory of 1 bytes, in which this is offset 1");
+    unproven(&[], "95 00 00 00 00 00 00 00", "r0 was never written");
+    // r0 = 1; again: if r0 != 0 goto again; exit
+    let endless = "b7 00 00 00 01 00 00 00 55 00 ff ff 00 00 00 00 95 00 00 00 00 00 00 00";
+    unproven(&[], endless, "ran 10000000 instructions");
+    unproven(&["--fuel", "99"], endless, "ran 99 instructions");
+    unproven(
+        &[],
+        "85 00 00 00 0f 27 00 00 95 00 00 00 00 00 00 00",
+        "instruction 0 calls helper 9999, which does not exist",
+    );
+    unproven(&[], "05 00 05 00 00 00 00 00 95 00 00 00 00 00 00 00", "instruction 0: jump to 6");
+    unproven(&[], "ff 00 00 00 00 00 00 00 95 00 00 00 00 00 00 00", "instruction 0");
 }
 
 /// The first program of an object runs over the memory: here one that sums 64 bytes.

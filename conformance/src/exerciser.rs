@@ -43,12 +43,13 @@ pub struct Exerciser {
 }
 
 impl Default for Exerciser {
-    /// Everything on the interpreter and (where the build has it) the JIT, with all processors.
+    /// Everything on the interpreter, (where the build has it) the JIT, and the checked interpreter, with all processors.
     fn default() -> Self {
         let jit = cfg!(all(feature = "jit", target_arch = "x86_64", target_os = "linux"));
+        let proved = [EngineChoice::Interpreter].into_iter().chain(jit.then_some(EngineChoice::Jit));
         Exerciser {
             seed: 1,
-            engines: [EngineChoice::Interpreter].into_iter().chain(jit.then_some(EngineChoice::Jit)).collect(),
+            engines: proved.chain([EngineChoice::Checked]).collect(),
             linux: false,
             every: 1,
             only: Vec::new(),

@@ -69,7 +69,7 @@ pub fn run(args: &RunArgs, pcap: &Path) -> Result {
     if let Some(text) = cut {
         return Err(Failure::Input(text));
     }
-    Ok(Outcome::of(differences.count == 0 && lanes.iter().all(|l| l.failed == 0)))
+    Ok(lanes.iter().fold(Outcome::of(differences.count == 0), |all, lane| all.and(lane.outcome)))
 }
 
 /// Loads the program for each engine, with maps of its own.

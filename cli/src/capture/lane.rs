@@ -7,6 +7,7 @@ use backstop::{Exit, Frame, Input, LoadError, Loaded, Packet, Program, RunError,
 
 use super::reader::Captured;
 use crate::clock::Moment;
+use crate::failure::Outcome;
 use crate::session::Session;
 
 /// A program loaded for one engine, and what became of the packets that it saw.
@@ -22,6 +23,8 @@ pub struct Lane {
     /// Runs that ended in an error: how many, and the first with its packet's number.
     pub failed: u64,
     pub first_failure: Option<(u64, String)>,
+    /// What they make of the command.
+    pub outcome: Outcome,
     pub runs: u64,
     /// CPU time inside the engine.
     pub time: Duration,
@@ -65,6 +68,7 @@ impl Lane {
             verdicts: BTreeMap::new(),
             throws: BTreeMap::new(),
             failed: 0,
+            outcome: Outcome::Done,
             first_failure: None,
             runs: 0,
             time: Duration::ZERO,
@@ -98,6 +102,7 @@ impl Lane {
             }
             Err(error) => {
                 self.failed = self.failed.saturating_add(1);
+                self.outcome = self.outcome.and(Outcome::of_error(error));
                 self.first_failure.get_or_insert_with(|| (number, error.to_string()));
             }
         }

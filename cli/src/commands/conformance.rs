@@ -1,4 +1,4 @@
-//! `backstop conformance`: every instruction on both engines against RFC 9669, and on the running kernel if asked.
+//! `backstop conformance`: every instruction on all engines against RFC 9669, and on the running kernel if asked.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct ConformanceArgs {
-    /// The engines; without this the interpreter, and the JIT where it exists
+    /// The engines; without this the interpreter, the JIT where it exists, and the checked interpreter
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Engines>,
     /// Ask the running kernel as well; skipped with the reason where it does not permit that
@@ -52,8 +52,10 @@ pub enum Engines {
     Interp,
     /// The JIT
     Jit,
-    /// Both
+    /// The interpreter and the JIT
     Both,
+    /// The checked interpreter
+    Checked,
 }
 
 impl Engines {
@@ -62,6 +64,7 @@ impl Engines {
             Engines::Interp => vec![EngineChoice::Interpreter],
             Engines::Jit => vec![EngineChoice::Jit],
             Engines::Both => vec![EngineChoice::Interpreter, EngineChoice::Jit],
+            Engines::Checked => vec![EngineChoice::Checked],
         }
     }
 }
@@ -107,7 +110,7 @@ struct Line<'a> {
     linux_skipped: Option<&'a str>,
 }
 
-/// Counts by column: `interp`, `jit`, `linux`.
+/// Counts by column: `interp`, `jit`, `checked`, `linux`.
 #[derive(Serialize)]
 struct Group<'a> {
     group: String,

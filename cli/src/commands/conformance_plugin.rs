@@ -1,14 +1,17 @@
 //! `backstop conformance-plugin`: the command-line protocol by which runners of ISA tests drive a runtime.
 //!
 //! A program comes as base-16 bytes separated by blanks (or in one piece), memory in the same form as the first argument; the result is
-//! r0 in base 16 without a prefix. Programs are raw memory programs and must pass the verifier.
+//! r0 in base 16 without a prefix. Programs are raw memory programs. What the verifier proves runs on the engine that was asked for; what it
+//! can't prove runs on the checked interpreter if that is asked for too.
 
 use std::error::Error;
 use std::io::Read;
 
 use backstop::isa::{Slot, slots_from_bytes};
 use backstop::model::{ProgKind, ProgType, Program as Linked};
-use backstop::{Config, Engine, EngineChoice, Exit, Input, Linker, Loaded, Store};
+use backstop::{
+    Config, Engine, EngineChoice, Exit, Input, Linker, LoadError, Loaded, RunError, Store, UnprovenProgram,
+};
 use clap::{Args, ValueEnum};
 
 use crate::failure::{Failure, Outcome, Result};
@@ -22,7 +25,9 @@ Examples:
   echo 'b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00' | backstop conformance-plugin
       2a
   backstop conformance-plugin --program '71 10 01 00 00 00 00 00 95 00 00 00 00 00 00 00' 'aa bb cc'
-      bb";
+      bb
+  backstop conformance-plugin --unproven --program 'b7 00 00 00 01 00 00 00 55 00 fe ff 00 00 00 00 95 00 00 00 00 00 00 00'
+      a loop that never ends: an error after 10000000 instructions";
 
 /// Most bytes of text that are read: the longest program has 8,000,000 bytes, objects may have more around it.
 const MOST_TEXT: u64 = 256 << 20;
@@ -41,12 +46,15 @@ pub struct PluginArgs {
     /// The program's bytes are an ELF object; its first program runs
     #[arg(long)]
     pub elf: bool,
-    /// The engine; without this the JIT where it exists, else the interpreter
+    /// The engine for what the verifier proves; without this the JIT where it exists, else the interpreter
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<OneEngine>,
-    /// Run what the verifier can't prove: not yet there
+    /// Run what the verifier can't prove on the checked interpreter: every access, argument and register read is checked then
     #[arg(long)]
     pub unproven: bool,
+    /// Instructions that such a program may run
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, requires = "unproven")]
+    pub fuel: u64,
 }
 
 /// Which engine runs.
@@ -56,19 +64,17 @@ pub enum OneEngine {
     Interp,
     /// The JIT
     Jit,
+    /// The checked interpreter
+    Checked,
 }
 
 /// Runs one program and prints r0.
 pub fn plugin(args: &PluginArgs) -> Result {
-    if args.unproven {
-        let text =
-            "--unproven is not there yet: a program runs only if the verifier can prove it; leave the option out";
-        return Err(Failure::Input(text.to_owned()));
-    }
     let choice = match args.engine {
         None => EngineChoice::Auto,
         Some(OneEngine::Interp) => EngineChoice::Interpreter,
         Some(OneEngine::Jit) => EngineChoice::Jit,
+        Some(OneEngine::Checked) => EngineChoice::Checked,
     };
     let engine = Engine::new(Config::new().engine(choice)).map_err(|e| Failure::Usage(e.to_string()))?;
     let mut memory = bytes("the memory", &args.memory)?;
@@ -88,15 +94,31 @@ pub fn plugin(args: &PluginArgs) -> Result {
     program.kind = ProgKind::new(ProgType::RawMem);
     // No more than MOST_MEMORY, see above.
     program.kind.memory_len = memory.len() as u32;
-    let name = program.name.clone();
-    let loaded = Loaded::from_program(&linker, program).map_err(in_full)?;
-    let program = loaded.program(&name).map_err(in_full)?;
-    let exit = program.run(&mut Store::new(&engine, ()), Input::Memory(&mut memory)).map_err(in_full)?;
-    let value = match exit {
+    let exit = match Loaded::from_program(&linker, program.clone()) {
+        Ok(loaded) => {
+            let program = loaded.program(&program.name).map_err(in_full)?;
+            program.run(&mut Store::new(&engine, ()), Input::Memory(&mut memory))
+        }
+        Err(LoadError::Refused { .. }) if args.unproven => {
+            let program = UnprovenProgram::new(&linker, program).map_err(in_full)?;
+            program.run(&mut Store::new(&engine, ()), Input::Memory(&mut memory), args.fuel)
+        }
+        Err(refused @ LoadError::Refused { .. }) => {
+            let text = in_full(refused).to_string();
+            let remedy = "--unproven runs it all the same, with every access checked";
+            return Err(Failure::Input(format!("{}; {remedy}", text.trim_end())));
+        }
+        Err(error) => return Err(in_full(error)),
+    };
+    let value = match exit.map_err(ended)? {
         Exit::Returned(value) | Exit::Thrown { value, .. } => value,
     };
     Out::new().line(format_args!("{value:x}"))?;
     Ok(Outcome::Done)
+}
+
+fn ended(error: RunError) -> Failure {
+    if error.is_defect() { Failure::Defect(error.to_string()) } else { in_full(error) }
 }
 
 /// Base-16 bytes, with blanks between them or not.

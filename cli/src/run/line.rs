@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::input::Material;
 use crate::args::RunArgs;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Outcome, Result};
 use crate::output::{Out, hex};
 
 /// A line of the machine interface. Its fields are kept stable.
@@ -26,6 +26,9 @@ pub struct Line {
     /// The error as people read it, if there is more to show.
     #[serde(skip)]
     pub shown: Option<String>,
+    /// The error is a defect of backstop.
+    #[serde(skip)]
+    pub defect: bool,
 }
 
 /// A throw that the outermost boundary caught.
@@ -75,7 +78,13 @@ impl Line {
             data_out: None,
             ns_per_run: None,
             shown: None,
+            defect: false,
         }
+    }
+
+    /// How this ends the command.
+    pub fn outcome(&self) -> Outcome {
+        if self.defect { Outcome::Defect } else { Outcome::of(self.error.is_none()) }
     }
 
     /// An object that can't be opened, or a program that is not in it.
@@ -178,7 +187,13 @@ mod tests {
             data_out: Some("00".to_owned()),
             ns_per_run: Some(1.0),
             shown: None,
+            defect: false,
         }
+    }
+
+    /// How this ends the command.
+    pub fn outcome(&self) -> Outcome {
+        if self.defect { Outcome::Defect } else { Outcome::of(self.error.is_none()) }
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn run(args: &RunArgs) -> Result {
             } else {
                 line.print(&mut out, &material)?
             }
-            outcome = outcome.and(Outcome::of(line.error.is_none()));
+            outcome = outcome.and(line.outcome());
             lines.push(line);
         }
         if let [first, second] = lines.as_slice() {

@@ -46,7 +46,7 @@ pub fn run(args: &RunArgs, session: &mut Session, name: &str, material: &Materia
             let data = given.data_out(program.kind());
             report(args, &program, engine, &exit, &data, nanos)
         }
-        Some(Err(error)) => failed("accept", error.to_string()),
+        Some(Err(error)) => Line { defect: error.is_defect(), ..failed("accept", error.to_string()) },
         None => failed("accept", "it was run no times".to_owned()),
     }
 }
@@ -70,6 +70,7 @@ fn report(args: &RunArgs, program: &Program<()>, engine: &'static str, exit: &Ex
         data_out: Some(hex(data)),
         ns_per_run: Some((nanos * 10.0).round() / 10.0),
         shown: None,
+        defect: false,
     }
 }
 
