@@ -191,11 +191,6 @@ mod tests {
         }
     }
 
-    /// How this ends the command.
-    pub fn outcome(&self) -> Outcome {
-        if self.defect { Outcome::Defect } else { Outcome::of(self.error.is_none()) }
-    }
-
     #[test]
     fn time_is_no_difference_but_the_result_is() {
         let first = line("interp", 1);
