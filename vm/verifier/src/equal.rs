@@ -215,7 +215,7 @@ fn stack_covers(v: &Verifier<'_>, map: &mut IdMap, old: &Frame, cur: &Frame, mar
 
 fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, exact: Exactness) -> bool {
     let ignored = |b: Byte| b == Byte::Invalid || (b == Byte::Misc && v.uninit_allowed());
-    if exact == Exactness::Exact {
+    if exact != Exactness::NotExact {
         if c.is_none_or(|c| c.bytes != o.bytes) {
             return false;
         }
