@@ -11,6 +11,8 @@ pub enum FieldKind {
     PacketEnd,
     /// Start of the packet's metadata.
     PacketMeta,
+    /// A buffer of the tracepoint's, whose size is checked when the program is attached: judged only.
+    TracepointBuffer,
     /// A socket or NULL (`__sk_buff.sk`): judged, but always NULL in Backstop's own runs.
     SockCommonOrNull,
 }

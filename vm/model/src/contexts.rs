@@ -149,7 +149,7 @@ const CGROUP_SYSCTL: &[Row] = &[row(0, 8, NARROW, 0), row(4, 8, 0, B4)];
 const CGROUP_SOCKOPT: &[Row] = &[row(24, 40, B4, 0), row(32, 40, 0, B4)];
 const RAW_TP: &[Row] = &[row(0, 96, ALL, 0)];
 /// The first argument is a writable buffer where it is read whole; only the others are plain.
-const RAW_TP_WRITABLE: &[Row] = &[row(0, 96, B8, 0), row(8, 96, NARROW, 0)];
+const RAW_TP_WRITABLE: &[Row] = &[pointer(0, 8, FieldKind::TracepointBuffer), row(8, 96, B8, 0), row(1, 96, NARROW, 0)];
 const KPROBE: &[Row] = &[row(0, 168, ALL, 0)];
 const PERF_EVENT: &[Row] = &[row(0, 184, B8, 0), row(168, 184, NARROW, 0)];
 const TRACEPOINT: &[Row] = &[row(8, 8192, ALL, 0)];
@@ -231,7 +231,7 @@ fn native(kind: &ProgKind, field: FieldKind, plain: CtxAccess) -> CtxAccess {
         FieldKind::Packet => abi::SKB_DATA,
         FieldKind::PacketEnd => abi::SKB_DATA_END,
         FieldKind::PacketMeta => abi::SKB_DATA_META,
-        FieldKind::Scalar | FieldKind::SockCommonOrNull => plain.native_off,
+        FieldKind::Scalar | FieldKind::TracepointBuffer | FieldKind::SockCommonOrNull => plain.native_off,
     };
     let native_size = if field == FieldKind::Scalar { plain.native_size } else { 8 };
     CtxAccess { kind: field, native_off, native_size }

@@ -81,6 +81,28 @@ macro_rules! reasons {
                 match self { $(Reason::$name { .. } => stringify!($name),)* }
             }
 
+            /// The reasons that this one goes back to, if it names some.
+            pub fn causes(&self) -> impl Iterator<Item = &Reason> {
+                let inner = match self {
+                    Reason::MinOutside { inner, .. }
+                    | Reason::MaxOutside { inner, .. }
+                    | Reason::PacketBounds { inner, .. }
+                    | Reason::InvalidGlobalArgs { inner, .. }
+                    | Reason::KfuncMemSize { inner, .. } => Some(&**inner),
+                    _ => None,
+                };
+                inner.into_iter().flat_map(|reason| std::iter::once(reason).chain(reason.inner_cause()))
+            }
+
+            fn inner_cause(&self) -> Option<&Reason> {
+                match self {
+                    Reason::MinOutside { inner, .. }
+                    | Reason::MaxOutside { inner, .. }
+                    | Reason::PacketBounds { inner, .. } => Some(inner),
+                    _ => None,
+                }
+            }
+
             /// What it is about.
             pub fn category(&self) -> Category {
                 match self { $(Reason::$name { .. } => Category::$category,)* }
@@ -113,17 +135,7 @@ reasons! {
     // --- structure ---
     Empty {} Structure "invalid program length 0";
     TooManyInsns { count: usize, limit: usize } Structure "program of {count} instructions is over the limit of {limit}";
-    UnknownOpcode { code: u8 } Structure "unknown opcode {code:02x}";
-    UnknownInsnClass { class: u8 } Structure "unknown insn class {class}";
-    ReservedFields { what: String } Structure "{what} uses reserved fields";
-    InvalidLdImm64 {} Structure "invalid bpf_ld_imm64 insn";
     UnrecognizedLdImm64 {} Structure "unrecognized bpf_ld_imm64 insn";
-    InvalidRegister { reg: u8 } Structure "R{reg} is invalid";
-    InvalidAluOp { code: u8 } Structure "invalid BPF_ALU opcode {code:x}";
-    InvalidJmpOp { code: u8 } Structure "invalid BPF_JMP/JMP32 opcode {code:x}";
-    InvalidAtomic { code: u8 } Structure "BPF_ATOMIC uses invalid atomic opcode {code:02x}";
-    InvalidAtomicSize {} Structure "invalid atomic operand size";
-    InvalidEnd {} Structure "BPF_END uses reserved fields";
     Malformed { what: String } Structure "{what}";
     JumpOutOfRange { from: usize, to: i64 } Structure "jump out of range from insn {from} to {to}";
     LastInsn {} Structure "last insn is not an exit or jmp";
@@ -160,8 +172,6 @@ reasons! {
     PointerArithmeticUnprivileged { reg: u8 } Privilege "R{reg} pointer arithmetic prohibited";
 
     // --- arithmetic ---
-    DivByZero {} Arithmetic "div by zero";
-    InvalidShift { count: i32 } Arithmetic "invalid shift {count}";
     PointerPointer { reg: u8, op: &'static str } Arithmetic "R{reg} pointer {op} pointer prohibited";
     Pointer32 { reg: u8 } Arithmetic "R{reg} 32-bit pointer arithmetic prohibited";
     PointerNull { reg: u8, ty: String } Arithmetic "R{reg} pointer arithmetic on {ty} prohibited, null-check it first";
@@ -188,7 +198,8 @@ reasons! {
     OutsideValue { size: u32, off: i64, len: i64 } Memory "invalid access to map value, value_size={size} off={off} size={len}";
     OutsideMemory { size: u32, off: i64, len: i64 } Memory "invalid access to memory, mem_size={size} off={off} size={len}";
     OutsidePacket { reg: u8, id: u32, off: i64, len: i64, range: u32 } Packet "invalid access to packet, off={off} size={len}, R{reg}(id={id},off={off},r={range})";
-    PacketOffset { reg: u8, before: String } Packet "{before}R{reg} offset is outside of the packet";
+    PacketOffset { reg: u8 } Packet "R{reg} offset is outside of the packet";
+    PacketBounds { reg: u8, inner: Box<Reason> } Packet "{inner}\nR{reg} offset is outside of the packet";
     PacketWrite {} Packet "cannot write into packet";
     PacketHelper {} Packet "helper access to the packet is not allowed";
     Misaligned { what: String } Memory "misaligned {what}";
@@ -208,7 +219,6 @@ reasons! {
 
     // --- context ---
     CtxAccess { off: i64, size: u32 } Context "invalid bpf_context access off={off} size={size}";
-    CtxMisaligned { off: i64, size: u32 } Context "invalid bpf_context access off={off} size={size}";
     LegacyType {} Packet "BPF_LD_[ABS|IND] instructions not allowed for this program type";
     LegacyR6 {} Packet "at the time of BPF_LD_ABS|IND R6 != pointer to skb";
     LegacySubprog {} Packet "LD_ABS is not allowed in subprogs without BTF";
@@ -230,7 +240,6 @@ reasons! {
     VarStackHelper { var_off: String, off: i32, size: u32 } Stack "variable offset stack pointer cannot be passed into helper function; var_off={var_off} off={off} size={size}";
     VarStackUnprivileged { reg: u8, var_off: String } Privilege "R{reg} variable offset stack access prohibited for !root, var_off={var_off}";
     VarStackSpill { at: usize, off: i32 } Stack "spilled ptr in range of var-offset stack write; insn {at}, ptr off: {off}";
-    VarStackUninit { at: usize, off: i32 } Privilege "uninit stack in range of var-offset write prohibited for !root; insn {at}, off: {off}";
     CorruptSpill {} Privilege "attempt to corrupt spilled pointer on stack";
     LeakStack { off: i32 } Privilege "leaking pointer from stack off {off}";
     ZeroSizedRead {} Memory "invalid zero-sized read";
@@ -290,7 +299,6 @@ reasons! {
     // --- kfuncs ---
     KfuncDenied { name: String } Call "calling kernel function {name} is not allowed";
     KfuncIndex { index: i64 } Call "kfunc #{index} is not in the program's table";
-    KfuncJit { name: String, id: i64 } Exception "JIT does not support calling kfunc {name}#{id}";
     KfuncGpl {} Call "cannot call kernel function from non-GPL compatible program";
     KfuncSleepable { name: String } Call "program must be sleepable to call sleepable kfunc {name}";
     KfuncSleepableIn { name: String, section: &'static str } Call "kernel func {name} is sleepable within {section} region";
@@ -306,7 +314,6 @@ reasons! {
     KfuncRcu { reg: u8 } Call "R{reg} must be a rcu pointer";
     KfuncArgPointer { arg: usize, what: String } Call "arg#{arg} {what}";
     KfuncPointerStruct { name: String, arg: usize, want: String, reg: u8, have: String } Call "kernel function {name} args#{arg} expected pointer to STRUCT {want} but R{reg} has a pointer to {have}";
-    KfuncRelease { arg: usize } Held "release kernel function expects refcounted PTR_TO_BTF_ID as arg#{arg}";
     KfuncReleaseNone { name: String } Held "release kernel function {name} expects refcounted PTR_TO_BTF_ID";
     KfuncMemSize { inner: Box<Reason>, mem: usize, len: usize } Call "{inner}\narg#{mem} arg#{len} memory, len pair leads to invalid memory access";
     KfuncAllocType { text: &'static str } Call "{text}";
@@ -353,7 +360,6 @@ reasons! {
     GraphBorrowed { name: String } Call "{name} can only take non-owning or refcounted bpf_rb_node pointer";
     GraphInCallback { name: String } Call "{name} not allowed in rbtree cb";
     LockInTreeCallback {} Held "can't spin_{{lock,unlock}} in rbtree cb";
-    KfuncCallback { arg: usize } Call "arg{arg} expected pointer to func";
     RefcountNone { arg: usize } Call "arg#{arg} doesn't point to a type with bpf_refcount field";
     RecordNone {} Call "verifier bug: Couldn't find btf_record";
     RefcountOwner { arg: usize } Call "arg#{arg} is neither owning or non-owning ref";
@@ -392,5 +398,4 @@ reasons! {
     ExceptionFuncInfo {} Exception "exception callback type id not found in func_info";
     ExceptionOffset {} Exception "invalid exception callback insn_off in func_info: 0";
     ExceptionMain {} Exception "invalid btf id for main subprog in func_info";
-    RangeViolation { what: &'static str } Limit "REG INVARIANTS VIOLATION ({what})";
 }

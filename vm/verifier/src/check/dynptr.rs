@@ -146,7 +146,7 @@ impl Verifier<'_> {
                 |s: &Slot| matches!(s.object, Some(Object::Dynptr { first: true, .. })) && s.reference() == ref_id;
             for slot in 0..self.cur.frame_at(frame).stack.len() {
                 if self.cur.frame_at(frame).slot(slot).is_some_and(hit) {
-                    self.forget_dynptr(frame, slot);
+                    self.forget_dynptr(frame, slot, false);
                 }
             }
         }
@@ -174,12 +174,13 @@ impl Verifier<'_> {
         if kind.is_referenced() {
             return Reason::DynptrReferenced {}.fail();
         }
-        self.forget_dynptr(frame, if first { slot_no } else { slot_no + 1 });
+        self.forget_dynptr(frame, if first { slot_no } else { slot_no + 1 }, true);
         Ok(())
     }
 
-    /// Empties both slots and invalidates slices. `slot` is that of the lower half.
-    fn forget_dynptr(&mut self, frame: usize, slot: usize) {
+    /// Empties both slots and invalidates slices. `slot` is that of the lower half. The memory behind a dynptr that was only
+    /// `overwritten` is still there; Linux then leaves slices of packets and read-only ones as they are.
+    fn forget_dynptr(&mut self, frame: usize, slot: usize, overwritten: bool) {
         let id = self.cur.frame_at(frame).slot(slot).map_or(0, |s| s.spilled().id);
         for n in [Some(slot), slot.checked_sub(1)].into_iter().flatten() {
             if n < MAX_STACK as usize / 8 {
@@ -187,7 +188,8 @@ impl Verifier<'_> {
             }
         }
         let gone = self.invalid();
-        self.cur.for_each_reg(|r| id != 0 && r.dynptr_id == id, |r| *r = gone);
+        let keeps = |r: &RegState| overwritten && r.flags.any(Flags::PACKET_SLICE.with(Flags::RDONLY));
+        self.cur.for_each_reg(|r| id != 0 && r.dynptr_id == id && !keeps(r), |r| *r = gone);
     }
 
     /// Memory that a dynptr gives access to.

@@ -99,6 +99,7 @@ impl Verifier<'_> {
                 Ok(Region::Probe)
             }
             Kind::MapPtr(map) if !reg.maybe_null() => self.access_map_struct(a, map, reg, at, size),
+            Kind::TpBuffer => self.access_tp_buffer(a, reg, at, size),
             Kind::Arena => {
                 self.load_unknown(a);
                 Ok(Region::Arena)
@@ -265,6 +266,7 @@ impl Verifier<'_> {
                 FieldKind::Packet => RegState::pointer(Kind::Packet),
                 FieldKind::PacketEnd => RegState::pointer(Kind::PacketEnd),
                 FieldKind::PacketMeta => RegState::pointer(Kind::PacketMeta),
+                FieldKind::TracepointBuffer => RegState::pointer(Kind::TpBuffer),
                 FieldKind::SockCommonOrNull => {
                     let id = self.new_id();
                     RegState { id, ..RegState::pointer(Kind::SockCommon).flagged(Flags::MAYBE_NULL) }
@@ -273,6 +275,23 @@ impl Verifier<'_> {
             self.cur.set(r, loaded);
         }
         Ok(Region::Ctx { off: off as u32, kind: field.kind })
+    }
+
+    /// Linux: `check_tp_buffer_access`. How long the buffer must be is checked against the tracepoint when the program is
+    /// attached; here nobody attaches, so engines are told not to touch it.
+    fn access_tp_buffer(&mut self, a: &Access, reg: &RegState, at: i64, size: i64) -> Check<Region> {
+        let n = a.base.index() as u8;
+        if at < 0 {
+            let text = format!("R{n} invalid tracepoint buffer access: off={at}, size={size}");
+            return Reason::BtfAccess { text }.fail();
+        }
+        if reg.var.is_const() != Some(0) {
+            let var = bits_text(reg);
+            let text = format!("R{n} invalid variable buffer offset: off={at}, var_off={var}");
+            return Reason::BtfAccess { text }.fail();
+        }
+        self.load_unknown(a);
+        Ok(Region::Probe)
     }
 
     /// The pointer must be as it was given: no variable offset, and unless `fixed_ok` no fixed one (Linux:

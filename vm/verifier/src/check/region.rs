@@ -38,10 +38,9 @@ impl Verifier<'_> {
             return Reason::MinNegative { reg: n }.fail();
         }
         let Ok(range) = u32::try_from(reg.range) else {
-            return Reason::PacketOffset { reg: n, before: String::new() }.fail();
+            return Reason::PacketOffset { reg: n }.fail();
         };
-        check_bounds(reg, n, off, len, range, zero_ok)
-            .or_else(|inner| Reason::PacketOffset { reg: n, before: format!("{inner}\n") }.fail())
+        check_bounds(reg, n, off, len, range, zero_ok).or_else(|inner| Reason::PacketBounds { reg: n, inner }.fail())
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Socket,
     TcpSock,
     XdpSock,
+    /// Memory of the tracepoint's, as long as the program accesses it.
+    TpBuffer,
     /// Kernel-typed or allocated object.
     Btf(BtfRef),
     /// Sized memory.
@@ -220,7 +222,7 @@ impl RegState {
 
     /// Whether a store to the stack keeps what it is.
     pub const fn is_spillable(&self) -> bool {
-        self.is_pointer() && !matches!(self.kind, Kind::Dynptr)
+        self.is_pointer() && !matches!(self.kind, Kind::Dynptr | Kind::TpBuffer)
     }
 
     /// Type as the kernel's log writes it (`reg_type_str`).
@@ -246,6 +248,7 @@ pub(crate) fn type_name(kind: Kind, flags: Flags) -> String {
         Kind::Socket => "sock",
         Kind::TcpSock => "tcp_sock",
         Kind::XdpSock => "xdp_sock",
+        Kind::TpBuffer => "tp_buffer",
         Kind::Btf(_) => "ptr_",
         Kind::Mem(_) => "mem",
         Kind::Func(_) => "func",

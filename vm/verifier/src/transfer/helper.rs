@@ -85,7 +85,7 @@ impl Verifier<'_> {
         let held = &self.cur.held;
         let section = match () {
             () if held.rcu > 0 => "rcu_read_lock",
-            () if held.preempt > 0 => "preempt-disabled",
+            () if held.preempt > 0 => "non-preemptible",
             () if held.irq_id != 0 => "IRQ-disabled",
             () => return Ok(()),
         };

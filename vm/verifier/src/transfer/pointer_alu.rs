@@ -72,6 +72,7 @@ impl Verifier<'_> {
             | Kind::Btf(_)
             | Kind::Mem(_)
             | Kind::Func(_)
+            | Kind::TpBuffer
             | Kind::Dynptr => Ok(()),
             Kind::MapPtr(_) if op == AluOp::Add && off.var.is_const() == Some(0) => Ok(()),
             _ => Reason::PointerKind { reg, ty: ptr.type_name() }.fail(),

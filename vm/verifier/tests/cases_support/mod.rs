@@ -2,5 +2,6 @@
 
 pub mod build;
 pub mod corpus;
+mod every_reason;
 pub mod kernel;
 pub mod types;
