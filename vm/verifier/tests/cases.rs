@@ -5,6 +5,8 @@
 //! the kernel's verdicts into the files, `BACKSTOP_CASES=TOPIC,...` looks at some topics only, `BACKSTOP_CASES_REPORT=FILE` writes the differences, one line each.
 
 mod cases_support;
+#[path = "corpus_tests/every_reason.rs"]
+mod every_reason;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;

@@ -2,6 +2,5 @@
 
 pub mod build;
 pub mod corpus;
-mod every_reason;
 pub mod kernel;
 pub mod types;

@@ -12,8 +12,8 @@ use backstop_isa::Slot;
 use backstop_model::{Kfunc, KfuncFlags, KfuncIdentity, Poisoned, Program};
 use backstop_verifier::{Limits, Options, Reason, verify};
 
-use super::corpus::Case;
-use super::{build, corpus};
+use crate::cases_support::corpus::Case;
+use crate::cases_support::{build, corpus};
 
 /// Reasons that no program can meet: the second line of defence behind a check that comes first.
 const BEHIND_ANOTHER: &[(&str, &str)] = &[
