@@ -12,6 +12,7 @@ mod opening;
 mod running;
 mod source;
 mod throwing;
+mod unproven;
 mod verifying;
 
 pub use codec::codec;
@@ -22,6 +23,7 @@ pub use opening::{btf, open_object};
 pub use running::{elf_run, engines};
 pub use source::{Source, Stream};
 pub use throwing::throw_unwind;
+pub use unproven::unproven;
 pub use verifying::verify;
 
 /// How far an oracle came with an input.
@@ -39,7 +41,7 @@ pub enum Outcome {
 pub type Oracle = fn(&[u8]) -> Outcome;
 
 /// All oracles by the names of their fuzz targets.
-pub const ALL: [(&str, Oracle); 8] = [
+pub const ALL: [(&str, Oracle); 9] = [
     ("btf", btf),
     ("codec", codec),
     ("elf_run", elf_run),
@@ -47,6 +49,7 @@ pub const ALL: [(&str, Oracle); 8] = [
     ("host_api", host_api),
     ("open_object", open_object),
     ("throw_unwind", throw_unwind),
+    ("unproven", unproven),
     ("verify", verify),
 ];
 

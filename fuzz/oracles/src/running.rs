@@ -1,4 +1,4 @@
-//! Two engines, one program: whatever can be observed is the same.
+//! Several engines, one program: whatever can be observed is the same.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -101,7 +101,8 @@ impl Sides {
             });
             Some(Side { engine: Engine::new(config).ok()?, printed })
         };
-        let all = [EngineChoice::Interpreter, EngineChoice::Jit].into_iter().filter_map(side).collect();
+        let choices = [EngineChoice::Interpreter, EngineChoice::Jit, EngineChoice::Checked];
+        let all = choices.into_iter().filter_map(side).collect();
         Sides { unprivileged, all }
     }
 }
@@ -169,7 +170,10 @@ pub(crate) fn end<H>(program: &Program<H>, result: Result<Exit, RunError>) -> En
             End::Thrown { cookie, value, frames }
         }
         Err(RunError::NativeStack { .. } | RunError::StackExhausted { .. }) => End::Stack,
-        Err(error) => End::Failed(error.to_string()),
+        Err(error) => {
+            assert!(!error.is_defect(), "{error}");
+            End::Failed(error.to_string())
+        }
     }
 }
 
@@ -230,9 +234,14 @@ pub(crate) fn same_everywhere(sides: &Sides, program: &Linked, inputs: &[Vec<u8>
 
 fn differ(first: &Observed, second: &Observed, listing: &dyn Fn() -> String) {
     for (n, (a, b)) in first.runs.iter().zip(&second.runs).enumerate() {
-        assert_eq!(a, b, "run {n} differs between interpreter (left) and JIT (right)\n{}", listing());
+        assert_eq!(a, b, "run {n} differs between the interpreter (left) and another engine (right)\n{}", listing());
     }
-    assert_eq!(first.maps, second.maps, "maps differ between interpreter (left) and JIT (right)\n{}", listing());
+    assert_eq!(
+        first.maps,
+        second.maps,
+        "maps differ between the interpreter (left) and another engine (right)\n{}",
+        listing()
+    );
     // The lines are counted, not compared: bpf_trace_printk prints r3 to r5 whether or not the program set them (Linux checks no more of them
     // than that), and what an engine left there is its own.
     assert_eq!(first.printed.len(), second.printed.len(), "what was printed differs\n{}", listing());
@@ -358,7 +367,11 @@ fn run_object(sides: &Sides, opened: &[Object], name: &str, seed: u64, whole: bo
     for (side, object) in sides.all.iter().zip(opened) {
         let loaded = object.load_programs(&Linker::<()>::new(&side.engine), &[name]);
         let Ok(loaded) = loaded else {
-            assert!(first.is_none(), "program {name}: the JIT refuses what the interpreter takes: {:?}", loaded.err());
+            assert!(
+                first.is_none(),
+                "program {name}: an engine refuses what the interpreter takes: {:?}",
+                loaded.err()
+            );
             return None;
         };
         let program = loaded.program(name).ok()?;
