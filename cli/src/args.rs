@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{conformance, conformance_plugin};
+use crate::commands::{conformance, conformance_plugin, diff};
 
 const ABOUT: &str = "Verifies, compiles and runs eBPF objects in user space";
 
@@ -85,6 +85,9 @@ pub enum Command {
     /// Exercises every instruction on the engines, against RFC 9669
     #[command(after_help = conformance::HELP)]
     Conformance(conformance::ConformanceArgs),
+    /// Compares the engines, and Linux, on generated programs, objects or saved cases
+    #[command(after_help = diff::HELP)]
+    Diff(diff::DiffArgs),
     /// Runs one program of base-16 bytes, as runners of ISA tests ask for it
     #[command(after_help = conformance_plugin::HELP)]
     ConformancePlugin(conformance_plugin::PluginArgs),

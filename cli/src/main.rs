@@ -54,6 +54,7 @@ fn execute(command: &Command) -> Result {
         Command::Disasm(args) => commands::disasm::disasm(args),
         Command::JitDump(args) => commands::jit_dump::jit_dump(args),
         Command::Conformance(args) => commands::conformance::conformance(args),
+        Command::Diff(args) => commands::diff::diff(args),
         Command::ConformancePlugin(args) => commands::conformance_plugin::plugin(args),
     }
 }

@@ -8,7 +8,7 @@ use backstop_model::KfuncIdentity;
 
 use crate::call::Body;
 use crate::checked::CheckedProgram;
-use crate::engine::EngineKind;
+use crate::engine::{Engine, EngineKind};
 use crate::helpers::HelperImpl;
 use crate::maps::MapRef;
 
@@ -105,13 +105,24 @@ pub(crate) fn jit_available() -> Result<(), String> {
 }
 
 #[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
-pub(crate) fn compile(_ir: &Ir<Proven>, _natives: &[Native], _maps: &[MapRef]) -> Result<Backend, BackendError> {
+pub(crate) fn compile(
+    _engine: &Engine,
+    _ir: &Ir<Proven>,
+    _natives: &[Native],
+    _maps: &[MapRef],
+) -> Result<Backend, BackendError> {
     Err(BackendError::Compile("this build has no JIT".to_owned()))
 }
 
 /// Compiles to machine code and publishes it.
 #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
-pub(crate) fn compile(ir: &Ir<Proven>, natives: &[Native], maps: &[MapRef]) -> Result<Backend, BackendError> {
+pub(crate) fn compile(
+    engine: &Engine,
+    ir: &Ir<Proven>,
+    natives: &[Native],
+    maps: &[MapRef],
+) -> Result<Backend, BackendError> {
+    use crate::fault::{patched, planted};
     use crate::native::image::{NativeImage, Resolve};
     use crate::native::thunk::HostThunk;
     use backstop_ir::{CalleeId, MapId};
@@ -136,7 +147,8 @@ pub(crate) fn compile(ir: &Ir<Proven>, natives: &[Native], maps: &[MapRef]) -> R
     }
 
     let failed = |e: &dyn std::fmt::Display| BackendError::Compile(e.to_string());
-    let image = backstop_jit_x86::compile(ir, &crate::native::compile_options()).map_err(|e| failed(&e))?;
+    let image =
+        backstop_jit_x86::compile(&planted(engine, ir), &crate::native::compile_options()).map_err(|e| failed(&e))?;
     let mut thunks = Vec::new();
     let mut addresses = Vec::with_capacity(natives.len());
     for native in natives {
@@ -152,6 +164,6 @@ pub(crate) fn compile(ir: &Ir<Proven>, natives: &[Native], maps: &[MapRef]) -> R
         });
     }
     let world = World { natives: addresses, maps };
-    let placed = NativeImage::publish(image, &world, thunks).map_err(|e| failed(&e))?;
+    let placed = NativeImage::publish(patched(engine, image), &world, thunks).map_err(|e| failed(&e))?;
     Ok(Backend::Jit(Box::new(placed)))
 }

@@ -27,13 +27,18 @@ const TAIL_CALL_STACK: usize = backstop_abi::MAX_TAIL_CALLS as usize * 6 * 1024;
 
 /// Puts a linked program before the verifier, as the engine's configuration wants it judged.
 pub(crate) fn prove(engine: &Engine, name: &str, program: Linked) -> Result<Verified, LoadError> {
+    prove_within(engine, name, program, Limits::default().insns)
+}
+
+/// As [`prove`], within so many instructions over all paths.
+pub(crate) fn prove_within(engine: &Engine, name: &str, program: Linked, insns: u64) -> Result<Verified, LoadError> {
     let config = engine.config();
     let options = Options {
         compat_linux: config.compat_linux,
         unprivileged: config.unprivileged,
         keep_states: false,
         log_level: config.log_level,
-        limits: Limits { cpus: config.cpus, ..Limits::default() },
+        limits: Limits { insns, cpus: config.cpus, ..Limits::default() },
     };
     let refused = |refusal| LoadError::Refused { program: name.to_owned(), refusal };
     verify(Arc::new(program), &options).map_err(refused)
@@ -72,7 +77,7 @@ fn assemble(
     let interpreted = next_interpreted_id();
     let backend = match engine.kind() {
         EngineKind::Interpreter => interpret(&ir, natives, &maps, interpreted.to_word())?,
-        EngineKind::Jit => compile(&ir, natives, &maps)?,
+        EngineKind::Jit => compile(engine, &ir, natives, &maps)?,
         EngineKind::Checked => {
             let proof = Proof::Proved { unwritten: !engine.config().unprivileged };
             let checked = CheckedProgram::new(&ir, natives, &maps, interpreted.to_word(), proof)?;

@@ -32,6 +32,8 @@ pub struct Config {
     pub(crate) log_level: u8,
     pub(crate) fuel: u64,
     pub(crate) trace: Option<TraceSink>,
+    #[cfg(all(feature = "testing", feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+    pub(crate) fault: crate::fault::PlantedFault,
 }
 
 impl Default for Config {
@@ -69,6 +71,8 @@ impl Config {
             log_level: 0,
             fuel: u64::MAX,
             trace: None,
+            #[cfg(all(feature = "testing", feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+            fault: crate::fault::PlantedFault::default(),
         }
     }
 
@@ -122,6 +126,14 @@ impl Config {
     /// programs only, which end, and do not count.
     pub fn fuel(mut self, instructions: u64) -> Config {
         self.fuel = instructions;
+        self
+    }
+
+    /// Plants a fault in what the JIT compiles. For tests alone: what runs then was not proved, and can do anything to the process.
+    #[doc(hidden)]
+    #[cfg(all(feature = "testing", feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+    pub fn fault(mut self, fault: crate::fault::PlantedFault) -> Config {
+        self.fault = fault;
         self
     }
 

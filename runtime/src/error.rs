@@ -105,6 +105,14 @@ pub enum ObjectUseError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
+    /// A proof by other rules than the engine's.
+    #[error(
+        "program `{program}` was proved by other rules than those of this engine; prove it with an engine of the same configuration"
+    )]
+    OtherRules {
+        /// Which.
+        program: String,
+    },
     /// Linking failed.
     #[error("program `{program}`: {source}")]
     Link {

@@ -41,6 +41,8 @@ mod cpu;
 mod engine;
 mod error;
 mod exit;
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+mod fault;
 mod guest;
 mod helpers;
 mod hostfn;
@@ -52,6 +54,7 @@ mod maps;
 mod native;
 mod object;
 mod program;
+mod proof;
 mod record;
 mod run;
 mod services;
@@ -74,6 +77,9 @@ pub use context::{ContextError, Input, Packet};
 pub use engine::{Engine, EngineKind};
 pub use error::{EngineError, LoadError, ObjectUseError, OpenError, RunError};
 pub use exit::{Backtrace, Exit, Frame};
+#[doc(hidden)]
+#[cfg(all(feature = "testing", feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+pub use fault::PlantedFault;
 pub use guest::{GuestField, GuestInt, GuestStruct};
 pub use hostfn::{Arg, HostFn, Ret};
 pub use linker::{Linker, LinkerError};
@@ -81,6 +87,7 @@ pub use load::Loaded;
 pub use maps::{Map, MapError, MapIter, Plain, TypedMap, Update};
 pub use object::{Object, ObjectProgram};
 pub use program::{Program, TypedProgram};
+pub use proof::Proof;
 pub use stats::RunStatistics;
 pub use store::Store;
 pub use unproven::UnprovenProgram;

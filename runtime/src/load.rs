@@ -15,6 +15,7 @@ use crate::linker::Linker;
 use crate::maps::{Map, MapRef};
 use crate::object::Object;
 use crate::program::{Program, ProgramCode};
+use crate::proof::Proof;
 
 /// Programs and maps that were loaded together.
 pub struct Loaded<H> {
@@ -83,11 +84,22 @@ impl<H: 'static> Loaded<H> {
     /// # Errors
     /// [`LoadError`].
     pub fn from_program(linker: &Linker<H>, program: Linked) -> Result<Loaded<H>, LoadError> {
-        let name = program.name.clone();
-        let verified = build::prove(linker.engine(), &name, program)?;
+        Loaded::from_proof(linker, &Proof::new(linker.engine(), program)?)
+    }
+
+    /// Compiles a proved program, with maps of its own.
+    ///
+    /// # Errors
+    /// [`LoadError`]; [`LoadError::OtherRules`] if the linker's engine judges by other rules than those of the proof.
+    pub fn from_proof(linker: &Linker<H>, proof: &Proof) -> Result<Loaded<H>, LoadError> {
+        let verified = &proof.verified;
+        let name = verified.program().name.clone();
+        if !proof.holds_for(linker.engine()) {
+            return Err(LoadError::OtherRules { program: name });
+        }
         let mut maps = BTreeMap::new();
         let specs = &verified.program().maps;
-        let code = build::build(linker, &verified, &mut |n| {
+        let code = build::build(linker, verified, &mut |n| {
             let spec = specs.get(n).ok_or_else(|| no_map(n))?;
             let made = Map::create(linker.engine(), Arc::clone(spec));
             let map = made.map_err(|source| LoadError::Map { map: spec.name.clone(), source })?;

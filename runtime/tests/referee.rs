@@ -7,8 +7,6 @@
 #![cfg(target_os = "linux")]
 
 mod common;
-#[path = "referee/kernel.rs"]
-mod kernel;
 #[path = "referee/table.rs"]
 mod table;
 
@@ -19,9 +17,9 @@ use backstop::isa::{Instr, decode};
 use backstop::model::{MapKind, ProgType, Program as Linked};
 use backstop::verifier::Verified;
 use backstop::{Config, Engine, Exit, Input, Linker, Loaded, Object, Packet, Store, Update};
+use backstop_differ::linux::{Kernel, Loaded as TheirLoaded};
 use backstop_referee::{Referee, TestRun};
 use common::expect::{Case, cases};
-use kernel::Kernel;
 use table::{Side, Table};
 
 /// Linux's numbers of `bpf_trace_printk` and `bpf_trace_vprintk`.
@@ -241,7 +239,7 @@ impl Comparison<'_> {
         if row.is_some() { Ok(()) } else { Err(format!("Linux {linux:?}: {what}")) }
     }
 
-    fn runs(&mut self, subject: &Subject<'_>, their: &kernel::Loaded) -> Result<(), String> {
+    fn runs(&mut self, subject: &Subject<'_>, their: &TheirLoaded) -> Result<(), String> {
         if !their.program.prog_type().has_test_run() {
             return Ok(());
         }
@@ -282,7 +280,7 @@ impl Comparison<'_> {
 }
 
 /// Hash maps and arrays of both sides hold the same at the end.
-fn same_maps(loaded: &Loaded<()>, their: &kernel::Loaded) -> Result<(), String> {
+fn same_maps(loaded: &Loaded<()>, their: &TheirLoaded) -> Result<(), String> {
     for map in loaded.maps().filter(|m| matches!(m.spec().kind, MapKind::Hash | MapKind::Array)) {
         let Some(other) = their.map(map.name()) else { continue };
         let mut our_entries: Vec<_> = map.iter().collect();

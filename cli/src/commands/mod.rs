@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod conformance_plugin;
+pub mod diff;
 pub mod disasm;
 pub mod inspect;
 pub mod jit_dump;

@@ -9,7 +9,7 @@ use backstop::{Config, Engine, EngineChoice, Input, Linker, Loaded, Map, Object,
 
 use crate::Outcome;
 use crate::objects::committed;
-use crate::source::{Source, Stream};
+use backstop_differ::{Source, Stream};
 
 /// Calls of one input.
 const MAX_CALLS: usize = 48;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use backstop::model::Program;
 use backstop_object::{Object, StandardEnv};
 
-use crate::source::Source;
+use backstop_differ::Source;
 
 macro_rules! objects {
     ($($path:literal),* $(,)?) => {

@@ -2,12 +2,13 @@
 
 use backstop::model::Program as Linked;
 use backstop::{Caller, Config, Engine, EngineChoice, HostError, Input, Linker, LinkerError, Loaded, Program, Store};
+use backstop_differ::{
+    Columns, Compare, End, Generated, Observed, Rules, Seen, Shape, Source, Stream, end, generate, seen,
+};
 
 use crate::Outcome;
-use crate::generate::{self, Generated, Shape};
 use crate::objects::COMMITTED;
-use crate::running::{End, Observed, Seen, Sides, affordable, end, same_everywhere, seen};
-use crate::source::{Source, Stream};
+use crate::running::{MAX_INSNS, same_everywhere};
 
 /// Runs in a row: a frame that a throw forgot to take away would show.
 const RUNS: usize = 6;
@@ -40,10 +41,12 @@ pub fn throw_unwind(data: &[u8]) -> Outcome {
     let second = Stream::new(u64::from(nested)).bytes(made.input.len());
     let inputs: Vec<Vec<u8>> =
         (0..RUNS).map(|n| if n % 2 == 0 { made.input.clone() } else { second.clone() }).collect();
-    let sides = Sides::new(false);
-    let Some(once) = same_everywhere(&sides, &made.program, &inputs, true) else { return Outcome::Refused };
+    let mut columns = Columns::new(Rules::default());
+    let Some(once) = same_everywhere(&mut columns, &made.program, &inputs, Compare::All) else {
+        return Outcome::Refused;
+    };
     // With maps of its own the same program does the same again.
-    let again = same_everywhere(&sides, &made.program, &inputs, true);
+    let again = same_everywhere(&mut columns, &made.program, &inputs, Compare::All);
     assert_eq!(Some(&once), again.as_ref(), "the same runs gave something else the second time");
     if made.program.maps.is_empty() {
         repeats(&once);
@@ -53,7 +56,7 @@ pub fn throw_unwind(data: &[u8]) -> Outcome {
 
 /// Without maps nothing carries over from run to run.
 fn repeats(observed: &Observed) {
-    for (n, pair) in observed.runs().windows(3).enumerate() {
+    for (n, pair) in observed.runs.windows(3).enumerate() {
         if let [first, _, third] = pair {
             assert_eq!(first, third, "runs {n} and {} had the same input", n + 2);
         }
@@ -102,7 +105,7 @@ struct Nested {
 }
 
 fn inside_another(outer: &str, made: &Generated) -> Outcome {
-    if !affordable(&Sides::new(false), &made.program) {
+    if !matches!(Columns::new(Rules::default()).prove(&made.program, MAX_INSNS), Some(Ok(_))) {
         return Outcome::Refused;
     }
     let mut first: Option<Nested> = None;

@@ -6,9 +6,9 @@ use backstop::model::{BuiltinKfunc, ProgKind, ProgType, Program, kfuncs};
 use backstop::verifier::{Limits, Options, Verified, verify as prove};
 
 use crate::Outcome;
-use crate::generate::{self, Generated, Shape, damage, noise};
 use crate::objects;
-use crate::source::Source;
+use backstop_differ::generate::{self, damage, noise};
+use backstop_differ::{Generated, Shape, Source};
 
 /// Instructions that a proof may take here: plenty for generated programs, and quick to run into.
 const MAX_INSNS: u64 = 20_000;

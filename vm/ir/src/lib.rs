@@ -30,3 +30,12 @@ pub fn assume_proven(ir: Ir<Unproven>) -> Ir<Proven> {
         state: std::marker::PhantomData,
     }
 }
+
+/// For tests that plant faults: the same program with its functions changed, which nobody proved.
+///
+/// Behind the feature `testing`, as [`assume_proven`]. Running the result can do anything to the process.
+#[cfg(feature = "testing")]
+pub fn rewrite(mut ir: Ir<Proven>, change: impl FnOnce(&mut Vec<Func>)) -> Ir<Proven> {
+    change(&mut ir.funcs);
+    ir
+}

@@ -212,9 +212,7 @@ impl Verifier<'_> {
             return Reason::KfuncUnsupported { name: format!("bpf_{}", proto.name) }.fail();
         };
         let releases = proto.releases == Some(n as u8);
-        if nullable && reg.is_null() {
-            self.rests_on_null(r)?;
-        } else {
+        if !(nullable && reg.is_null()) {
             // What a program allocated may be given away as a kernel object may.
             let gives = arg == ArgKind::BtfOrNull && reg.flags.has(Flags::ALLOC);
             let given = if gives { Flags::ALLOC.with(Flags::PERCPU) } else { Flags::NONE };
@@ -511,7 +509,7 @@ impl Verifier<'_> {
             Kind::Ctx if self.free_context() => self.check_context_memory(r, size, write, zero_ok),
             _ => {
                 if zero_ok && size == 0 && reg.is_null() {
-                    return self.rests_on_null(r);
+                    return Ok(());
                 }
                 self.not_memory(r)
             }

@@ -1,0 +1,64 @@
+//! A proof that several engines compile: a comparison of engines should pay for it once.
+
+use std::sync::Arc;
+
+use backstop_model::Program as Linked;
+use backstop_verifier::{Limits, Verified};
+
+use crate::build;
+use crate::engine::Engine;
+use crate::error::LoadError;
+
+/// A program that was proved by an engine's rules, before it is compiled for any.
+///
+/// [`crate::Loaded::from_proof`] compiles it for each engine that has the same rules.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    pub(crate) verified: Arc<Verified>,
+    rules: Rules,
+}
+
+/// What a proof's verdict and facts depend on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Rules {
+    compat_linux: bool,
+    unprivileged: bool,
+    cpus: u32,
+}
+
+impl Rules {
+    fn of(engine: &Engine) -> Rules {
+        let config = engine.config();
+        Rules { compat_linux: config.compat_linux, unprivileged: config.unprivileged, cpus: config.cpus }
+    }
+}
+
+impl Proof {
+    /// Verifies a linked program as the engine's configuration wants it judged.
+    ///
+    /// # Errors
+    /// [`LoadError::Refused`].
+    pub fn new(engine: &Engine, program: Linked) -> Result<Proof, LoadError> {
+        Proof::within(engine, program, Limits::default().insns)
+    }
+
+    /// As [`Proof::new`], but gives up after so many instructions over all paths: for generators, whose programs may be dear to prove.
+    ///
+    /// # Errors
+    /// [`LoadError::Refused`].
+    pub fn within(engine: &Engine, program: Linked, insns: u64) -> Result<Proof, LoadError> {
+        let name = program.name.clone();
+        let verified = Arc::new(build::prove_within(engine, &name, program, insns)?);
+        Ok(Proof { verified, rules: Rules::of(engine) })
+    }
+
+    /// What was proved.
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// Whether programs of this engine are judged by the rules of this proof.
+    pub(crate) fn holds_for(&self, engine: &Engine) -> bool {
+        self.rules == Rules::of(engine)
+    }
+}
