@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use backstop::model::sections::MAX_RAW_MEM;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{conformance, conformance_plugin, diff};
@@ -27,10 +28,13 @@ Examples:
   backstop verify --json a.bpf.o b.bpf.o
       one JSON line for each program
   backstop verify filter.bpf.o --program filter --format kernel --log-level 2
-      the log in the form in which Linux prints it";
+      the log in the form of Linux's: instructions with opcodes, `;` and what each changed, `from A to B:` where a branch is taken up,
+      the reason, the counts. Instructions are written as `backstop disasm` writes them; what Linux tells of its own bookkeeping (live
+      registers, precision) is left out";
 
 const RUN_HELP: &str = "\
-A run gets 64 zero bytes if no input is given: a packet for packet programs, the context for syscall and tracing programs, the memory for raw_mem programs.
+A run gets 64 zero bytes if no input is given: a packet for packet programs, the context for syscall and tracing programs, the memory for raw_mem programs \
+(of the length that their section states: `raw_mem/128`; after `raw_mem` and `raw_mem/LABEL` the input's length counts).
 
 Examples:
   backstop run throw.bpf.o --program throw_2
@@ -94,7 +98,7 @@ pub enum Command {
 }
 
 /// How programs are linked and judged.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Default)]
 pub struct Judging {
     /// Decide as Linux does where Backstop's own rules are sharper or wider
     #[arg(long, value_name = "WHOM")]
@@ -105,6 +109,14 @@ pub struct Judging {
     /// Refuse what Linux refuses to unprivileged users
     #[arg(long)]
     pub unprivileged: bool,
+}
+
+/// What a run would bring, where nothing is run.
+#[derive(Args, Debug, Clone)]
+pub struct MemoryArg {
+    /// Bytes of memory that `raw_mem` programs get whose section states no length [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RAW_MEM)))]
+    pub data_size: Option<u32>,
 }
 
 /// Whose verdicts are to be reproduced.
@@ -124,16 +136,18 @@ pub struct VerifyArgs {
     pub program: Option<String>,
     #[command(flatten)]
     pub judging: Judging,
+    #[command(flatten)]
+    pub memory: MemoryArg,
     /// One JSON line for each program
     #[arg(long)]
     pub json: bool,
     /// How a refusal is shown
     #[arg(long, value_name = "FORM", default_value = "source", conflicts_with = "json")]
     pub format: LogFormat,
-    /// What the log of `--format kernel` holds: 0 the last lines, 1 the walked instructions, 2 each with its state
+    /// Print the walk too: 1 the path that was refused, each instruction with what it changed, 2 every path, of accepted programs as well
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub log_level: u8,
-    /// Print what each proof cost
+    /// Print what each proof cost: instructions, states, memory and time, by subprogram
     #[arg(long)]
     pub stats: bool,
 }
@@ -166,7 +180,8 @@ pub struct RunArgs {
     /// An input of this many zero bytes
     #[arg(long, value_name = "N")]
     pub data_size: Option<usize>,
-    /// The context as raw bytes: for syscall and tracing programs, and the fields of packet contexts that a test may set
+    /// The context as raw bytes: for syscall and tracing programs, and the fields of packet contexts that a test may set (a whole struct
+    /// xdp_md of 24 or __sk_buff of 192 bytes)
     #[arg(long, value_name = "FILE")]
     pub ctx_in: Option<PathBuf>,
     /// Run this often on the same buffer and maps; the last run's result is reported, the time is the mean of CPU time
@@ -192,9 +207,9 @@ pub struct CaptureArgs {
     /// Write the packets that passed to a pcap file
     #[arg(long, value_name = "FILE", requires = "pcap")]
     pub out: Option<PathBuf>,
-    /// Most entries that are shown of a map
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub top: usize,
+    /// Most entries that are shown of a map [default: 10]
+    #[arg(long, value_name = "N", requires = "pcap")]
+    pub top: Option<usize>,
 }
 
 /// Which engine runs.
@@ -238,6 +253,8 @@ pub struct DisasmArgs {
     pub ir: bool,
     #[command(flatten)]
     pub judging: Judging,
+    #[command(flatten)]
+    pub memory: MemoryArg,
 }
 
 #[derive(Args, Debug)]
@@ -250,6 +267,8 @@ pub struct JitDumpArgs {
     pub program: Option<String>,
     #[command(flatten)]
     pub judging: Judging,
+    #[command(flatten)]
+    pub memory: MemoryArg,
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use backstop::RunError;
 
 /// How a command that went through its inputs ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Outcome {
     /// All done.
     #[default]
@@ -18,13 +18,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The worse of both.
+    /// The worse of the two.
     pub fn and(self, other: Outcome) -> Outcome {
-        match (self, other) {
-            (Outcome::Defect, _) | (_, Outcome::Defect) => Outcome::Defect,
-            (Outcome::Refused, _) | (_, Outcome::Refused) => Outcome::Refused,
-            (Outcome::Done, Outcome::Done) => Outcome::Done,
-        }
+        self.max(other)
     }
 
     /// Of a run that ended in an error.
@@ -80,3 +76,15 @@ impl Failure {
 
 /// What commands return.
 pub type Result<T = Outcome> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+
+    #[test]
+    fn the_worst_decides() {
+        assert_eq!(Outcome::Done.and(Outcome::Refused), Outcome::Refused);
+        assert_eq!(Outcome::Defect.and(Outcome::Refused), Outcome::Defect);
+        assert_eq!(Outcome::Refused.and(Outcome::Done), Outcome::Refused);
+    }
+}

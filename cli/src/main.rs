@@ -24,7 +24,7 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use failure::{Failure, Outcome, Result};
-use output::note;
+use output::{Out, note};
 
 const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
@@ -36,13 +36,21 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too; if they can't be printed there is nobody to tell.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            if std::env::args_os().any(|arg| arg == "--json") {
+                let text = error.to_string();
+                let first = text.lines().next().unwrap_or_default();
+                let _ = Out::new().json(&serde_json::json!({ "error": first.trim_start_matches("error: ") }));
+            }
+            return ExitCode::from(USAGE);
         }
     };
     std::panic::set_hook(Box::new(|_| {}));
     match catch_unwind(AssertUnwindSafe(|| execute(&cli.command))) {
         Ok(result) => end(result),
-        Err(panic) => defect(panic.as_ref()),
+        Err(panic) => defect(&cli.command, panic.as_ref()),
     }
 }
 
@@ -83,13 +91,17 @@ fn end(result: Result) -> ExitCode {
     })
 }
 
-fn defect(panic: &(dyn Any + Send)) -> ExitCode {
+fn defect(command: &Command, panic: &(dyn Any + Send)) -> ExitCode {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    note(format_args!(
-        "backstop {}: this is a defect of backstop: {}",
-        env!("CARGO_PKG_VERSION"),
-        text.unwrap_or("unknown")
-    ));
+    let text = format!("this is a defect of backstop: {}", text.unwrap_or("unknown"));
+    // Nobody may be reading any more.
+    let _ = match command {
+        Command::Verify(args) if args.json => commands::verify::stopped(args, &text),
+        Command::Run(args) if args.json => run::stopped(args, &text),
+        Command::Inspect(args) if args.json => commands::inspect::stopped(args, &text),
+        _ => Ok(()),
+    };
+    note(format_args!("backstop {}: {text}", env!("CARGO_PKG_VERSION")));
     report();
     ExitCode::from(DEFECT)
 }

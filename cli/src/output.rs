@@ -12,12 +12,13 @@ use crate::failure::{Failure, Result};
 pub struct Out {
     to: io::StdoutLock<'static>,
     line: String,
+    lines: u64,
 }
 
 impl Out {
     /// Takes standard output.
     pub fn new() -> Out {
-        Out { to: io::stdout().lock(), line: String::new() }
+        Out { to: io::stdout().lock(), line: String::new(), lines: 0 }
     }
 
     /// Prints one line and flushes it.
@@ -35,7 +36,13 @@ impl Out {
         self.send()
     }
 
+    /// Whether nothing was printed yet.
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
     fn send(&mut self) -> Result<()> {
+        self.lines = self.lines.saturating_add(1);
         let sent = self.to.write_all(self.line.as_bytes()).and_then(|()| self.to.flush());
         sent.map_err(|source| match source.kind() {
             io::ErrorKind::BrokenPipe => Failure::ReaderGone,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use backstop::model::{ProgType, sections};
 use backstop::{Config, Engine, EngineChoice, EngineKind, Linker, LoadError, Object};
 
 use crate::args::{Compat, EngineArg, Judging};
@@ -70,6 +71,26 @@ impl Session {
             Ok(linked) => refusal.render(&linked),
             Err(_) => format!("error: {error}"),
         }
+    }
+
+    /// Fixes the memory of those of the programs that are `raw_mem` without a stated length.
+    pub fn fix_memory(&mut self, names: &[String], bytes: Option<u32>) -> Result<()> {
+        let Some(bytes) = bytes else { return Ok(()) };
+        let open: Vec<&String> = names.iter().filter(|name| self.has_open_memory(name)).collect();
+        if open.is_empty() {
+            let what = "--data-size: none of the programs is a `raw_mem` one that leaves the length of its memory open";
+            return Err(Failure::Usage(what.to_owned()));
+        }
+        open.into_iter()
+            .try_for_each(|name| self.object.set_memory_len(name, bytes).map(|_| ()).map_err(Failure::input))
+    }
+
+    /// Whether a program is a `raw_mem` one whose section states no length.
+    pub fn has_open_memory(&self, program: &str) -> bool {
+        self.object.elf().program(program).is_some_and(|p| {
+            let raw = p.kind.as_ref().is_ok_and(|section| section.kind.ty == ProgType::RawMem);
+            raw && sections::stated_memory_len(&p.section).is_none()
+        })
     }
 
     /// Names of the programs that a command is about: the one asked for, or all.

@@ -85,8 +85,8 @@ fn an_unknown_program_with_its_likely_name() {
 #[test]
 fn wrong_command_lines() {
     let firewall = firewall();
-    let wrong: [&[&str]; 9] = [
-        &[],
+    backstop(&[]).ends(2);
+    let wrong: [&[&str]; 13] = [
         &["frobnicate"],
         &["verify"],
         &["run", &firewall],
@@ -95,9 +95,16 @@ fn wrong_command_lines() {
         &["run", &firewall, "--all", "--repeat", "0"],
         &["run", &firewall, "--out", "x.pcap", "--all"],
         &["run", &firewall, "--pcap", "x.pcap", "--data-size", "4"],
+        &["run", &firewall, "--all", "--top", "3"],
+        &["disasm", &firewall, "--unprivileged"],
+        &["disasm", &firewall, "--ir", "--data-size", "4"],
+        &["jit-dump", &firewall, "--data-size", "0"],
+        &["run", &firewall, "--program", "firewall", "--data-size", "999999999999"],
     ];
     for args in wrong {
         backstop(args).ends(2);
+        let lines = backstop(&[args, &["--json"]].concat()).ends(2).lines();
+        assert!(lines.len() == 1 && lines[0]["error"].is_string(), "{args:?}: {lines:?}");
     }
 }
 
@@ -240,4 +247,82 @@ fn a_refused_program_does_not_see_the_capture() {
     let json: Vec<&str> = args.into_iter().chain(["--json"]).collect();
     let lines = backstop(&json).ends(1).lines();
     assert!(lines.len() == 1 && lines[0]["verdict"] == "reject" && lines[0]["error"].is_string(), "{lines:?}");
+}
+
+#[test]
+fn a_packet_context_must_be_whole() {
+    let dir = directory();
+    let part = file(&dir, "ctx.bin", &[0; 4]);
+    let args = ["run", &firewall(), "--program", "firewall", "--ctx-in", &part, "--json", "--engine", "interp"];
+    let lines = backstop(&args).ends(1).lines();
+    let text = "--ctx-in: the context has 4 bytes, and struct xdp_md has 24";
+    assert!(lines[0]["error"].as_str().is_some_and(|e| e.starts_with(text)), "{}", lines[0]);
+}
+
+#[test]
+fn inputs_that_a_program_has_no_use_for() {
+    let dir = directory();
+    let bytes = file(&dir, "bytes.bin", &[0; 64]);
+    let object = object("ctx.bpf.o");
+    let lines = backstop(&["verify", &object, "--json"]).lines();
+    let name =
+        lines.iter().find(|l| l["type"] == "syscall").and_then(|l| l["program"].as_str()).expect("a syscall program");
+    let both = ["run", &object, "--program", name, "--ctx-in", &bytes, "--data-in", &bytes, "--json"];
+    let said = backstop(&both).ends(2).complains("not by both");
+    assert!(said.lines()[0]["error"].is_string());
+    let custom = self::object("custom.bpf.o");
+    let args = ["run", &custom, "--program", "sum_of_bytes", "--ctx-in", &bytes];
+    backstop(&args).ends(2).complains("give that by --data-in");
+}
+
+/// With `--json` whatever can't be done is a line too.
+#[test]
+fn every_failure_is_a_line_of_json() {
+    let firewall = firewall();
+    let out = directory();
+    let nowhere = out.path().join("no/passed.pcap").display().to_string();
+    let traffic = traffic();
+    let failing: [(&[&str], i32); 6] = [
+        (&["run", &firewall, "--program", "firewall", "--data-in", "/no/such"], 1),
+        (&["run", &firewall, "--program", "firewall", "--ctx-in", "/no/such"], 1),
+        (&["run", &firewall, "--program", "firewall", "--pcap", "/no/such"], 1),
+        (&["run", &firewall, "--program", "firewall", "--pcap", &firewall], 1),
+        (&["run", &firewall, "--program", "firewall", "--pcap", &traffic, "--out", &nowhere], 1),
+        (&["run", &firewall, "--program", "firewall", "--btf", "/no/such"], 1),
+    ];
+    for (args, code) in failing {
+        let args: Vec<&str> = args.iter().copied().chain(["--json", "--engine", "interp"]).collect();
+        let lines = backstop(&args).ends(code).lines();
+        assert_eq!(lines.len(), 1, "{args:?}: {lines:?}");
+        assert_eq!((&lines[0]["verdict"], &lines[0]["engine"]), (&"reject".into(), &"interp".into()), "{args:?}");
+        assert!(lines[0]["error"].as_str().is_some_and(|e| !e.is_empty()), "{args:?}: {lines:?}");
+    }
+    let lines = backstop(&["run", &object("custom.bpf.o"), "--pcap", &traffic, "--json"]).ends(1).lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for path in ["/no/such.o", traffic.as_str()] {
+        let lines = backstop(&["inspect", path, "--json"]).ends(1).lines();
+        assert!(lines.len() == 1 && lines[0]["object"] == path && lines[0]["error"].is_string(), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_program_is_named_once_in_an_error() {
+    let args = ["verify", &object("missing_kfunc.bpf.o"), &object("custom.bpf.o"), "--json"];
+    let lines = backstop(&args).ends(1).lines();
+    let errors: Vec<&str> = lines.iter().filter_map(|l| l["error"].as_str()).collect();
+    assert!(errors.len() > 1, "{lines:?}");
+    for error in errors {
+        assert_eq!(error.matches("program `").count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn an_empty_capture() {
+    let whole = fs::read(traffic()).expect("the capture");
+    let dir = directory();
+    let empty = file(&dir, "empty.pcap", &whole[..24]);
+    let said = backstop(&["run", &firewall(), "--pcap", &empty, "--engine", "interp"]).ends(0);
+    assert!(said.out.contains("no packet was run") && !said.out.contains("0.0 ns"), "{}", said.out);
+    let lines = backstop(&["run", &firewall(), "--pcap", &empty, "--engine", "interp", "--json"]).ends(0).lines();
+    assert_eq!(lines[0]["packets"], 0);
 }

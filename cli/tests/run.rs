@@ -125,7 +125,8 @@ fn an_engine_that_was_named_is_the_one_that_ran() {
     if has_jit() {
         assert_eq!(args("jit").ends(0).lines()[0]["engine"], "jit");
     } else {
-        args("jit").ends(2).complains("JIT");
+        let lines = args("jit").ends(2).complains("JIT").lines();
+        assert!(lines.len() == 1 && lines[0]["engine"] == "jit" && lines[0]["error"].is_string(), "{lines:?}");
     }
 }
 
@@ -144,6 +145,36 @@ fn raw_memory_has_the_length_of_the_input() {
     for line in backstop(&too_short).ends(1).lines() {
         assert_eq!(line["verdict"], "reject", "the program reads 64 bytes: {line}");
     }
+}
+
+#[test]
+fn a_label_leaves_the_length_of_raw_memory_open() {
+    let args =
+        ["run", &object("custom.bpf.o"), "--program", "throws_on_first_byte", "--json", "--engine", all_engines()];
+    let longer: Vec<&str> = args.iter().copied().chain(["--data-size", "100"]).collect();
+    for line in backstop(&longer).ends(0).lines() {
+        assert_eq!((line["retval"].as_u64(), line["data_out"].as_str().map(str::len)), (Some(9), Some(200)), "{line}");
+    }
+}
+
+#[test]
+fn errors_say_types_as_linux_does() {
+    let args = ["run", &object("ctx.bpf.o"), "--all", "--data-size", "3", "--json", "--engine", "interp"];
+    let lines = backstop(&args).lines();
+    let errors: Vec<&str> =
+        lines.iter().filter_map(|l| l["error"].as_str()).filter(|e| e.contains("can't run")).collect();
+    assert!(!errors.is_empty(), "{lines:?}");
+    for error in errors {
+        let ty = error.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(ty, _)| ty).expect("a type");
+        assert!(ty.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{error}");
+    }
+}
+
+#[test]
+fn a_refusal_is_explained_with_its_source_line() {
+    let args = ["run", &object("throw_reject.bpf.o"), "--program", "cookie_context", "--engine", "interp"];
+    let said = backstop(&args).ends(1);
+    assert!(said.out.contains("throw_reject.bpf.c:") && said.out.contains("refused here"), "{}", said.out);
 }
 
 #[test]

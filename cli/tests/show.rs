@@ -91,6 +91,38 @@ fn disasm_shows_the_ir() {
 }
 
 #[test]
+fn refusals_are_explained_with_their_source_lines() {
+    let commands: &[&[&str]] = if has_jit() { &[&["disasm", "--ir"], &["jit-dump"]] } else { &[&["disasm", "--ir"]] };
+    for command in commands {
+        let object = object("throw_reject.bpf.o");
+        let args: Vec<&str> = command.iter().copied().chain([object.as_str(), "--program", "cookie_context"]).collect();
+        backstop(&args).ends(1).complains("throw_reject.bpf.c:").complains("refused here: `call bpf_throw`");
+    }
+}
+
+#[test]
+fn attach_types_have_linuxs_names() {
+    let lines = backstop(&["inspect", &firewall(), "--json"]).ends(0).lines();
+    let programs = lines[0]["programs"].as_array().expect("programs");
+    assert!(programs.iter().all(|p| p["attach"] == "xdp"), "{programs:?}");
+}
+
+#[test]
+fn raw_memory_can_be_given_a_length_where_nothing_runs() {
+    let object = object("custom.bpf.o");
+    let ir = |size: &str| backstop(&["disasm", &object, "--program", "sum_of_bytes", "--ir", "--data-size", size]);
+    ir("64").ends(0);
+    ir("63").ends(1).complains("sum_of_bytes");
+    backstop(&["verify", &object, "--program", "sum_of_bytes", "--data-size", "63"]).ends(1);
+    if has_jit() {
+        backstop(&["jit-dump", &object, "--program", "sum_of_bytes", "--data-size", "4096"]).ends(0);
+        backstop(&["jit-dump", &object, "--program", "sum_of_bytes", "--data-size", "8"]).ends(1);
+    }
+    let said = backstop(&["inspect", &object]).ends(0);
+    assert!(said.out.contains("memory of the length that the host gives"), "{}", said.out);
+}
+
+#[test]
 fn every_object_that_opens_can_be_shown() {
     for name in
         ["throw.bpf.o", "throw_tail.bpf.o", "core.bpf.o", "maps.bpf.o", "ctx.bpf.o", "many.bpf.o", "isa_v4.bpf.o"]

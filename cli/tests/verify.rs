@@ -101,6 +101,75 @@ fn the_form_of_the_kernels_log() {
 }
 
 #[test]
+fn the_log_of_an_accepted_program_tells_each_instruction_with_what_it_changed() {
+    let args = ["verify", &firewall(), "--program", "firewall_udp", "--format", "kernel", "--log-level", "2"];
+    let said = backstop(&args).ends(0);
+    for text in [
+        "\n0: R1=ctx() R10=fp0\n",
+        ": (85) call bpf_map_lookup_elem#1 ",
+        "; R0=map_value_or_null(",
+        "map flows ll",
+        " @ firewall.bpf.c:",
+        "\nfrom ",
+        "\nprocessed ",
+    ] {
+        assert!(said.out.contains(text), "no `{text}` in:\n{}", said.out);
+    }
+    let lines = backstop(&["verify", &firewall(), "--program", "firewall_udp", "--json", "--log-level", "2"]).lines();
+    assert!(lines[0]["log"].as_str().is_some_and(|log| said.out.contains(log.trim_end())), "{}", lines[0]);
+}
+
+#[test]
+fn the_log_below_level_2_is_of_the_refused_path_alone() {
+    let object = object("throw_reject.bpf.o");
+    let log = |level| {
+        let args = ["verify", &object, "--program", "cookie_out_of_range", "--json", "--log-level", level];
+        backstop(&args).ends(1).lines()[0]["log"].as_str().expect("a log").to_owned()
+    };
+    let (path, all) = (log("1"), log("2"));
+    for log in [&path, &all] {
+        assert!(log.contains("0: R1=ctx() R10=fp0") && log.contains("should have been in [0, 3]"), "{log}");
+    }
+    assert!(path.len() <= all.len());
+    let accepted = backstop(&["verify", &firewall(), "--json", "--log-level", "1"]).ends(0).lines();
+    for line in accepted {
+        assert!(line["log"].as_str().is_some_and(|log| log.contains("processed ") && !log.contains(": (")), "{line}");
+    }
+}
+
+#[test]
+fn a_log_without_a_form_stands_before_the_explanation() {
+    let args = ["verify", &object("throw_reject.bpf.o"), "--program", "cookie_context", "--log-level", "1"];
+    let said = backstop(&args).ends(1);
+    let (log, told) = (said.out.find("\nprocessed ").expect("a log"), said.out.find("error[").expect("an explanation"));
+    assert!(log < told, "{}", said.out);
+}
+
+#[test]
+fn explanations_name_what_instructions_refer_to() {
+    let said = backstop(&["verify", &object("throw_reject.bpf.o"), &object("throw_holes.bpf.o")]).ends(1);
+    assert!(said.out.contains("`call bpf_throw` (instruction"), "{}", said.out);
+    assert!(!said.out.contains("kfunc#") && !said.out.contains("`map["), "{}", said.out);
+}
+
+#[test]
+fn costs_are_lines_of_json_too() {
+    let lines = backstop(&["verify", &firewall(), "--stats", "--json"]).ends(0).lines();
+    for line in &lines {
+        let stats = &line["stats"];
+        let functions = stats["subprograms"].as_array().expect("subprograms");
+        let sum: u64 = functions.iter().filter_map(|f| f["insns_processed"].as_u64()).sum();
+        assert_eq!(line["insns_processed"].as_u64(), Some(sum), "{line}");
+        assert!(stats["peak_bytes"].as_u64().is_some_and(|n| n > 0), "{line}");
+        for key in ["states", "bytes"] {
+            assert!(functions.iter().all(|f| f[key].is_u64()), "{line}");
+        }
+        assert!(functions.iter().all(|f| f["name"].is_string() && f["us"].is_number()), "{line}");
+    }
+    assert!(lines.iter().any(|l| l["stats"]["subprograms"].as_array().is_some_and(|s| s.len() > 1)));
+}
+
+#[test]
 fn costs_are_shown_if_asked_for() {
     let said = backstop(&["verify", &firewall(), "--stats"]).ends(0);
     assert_eq!(said.out.matches("instructions processed").count(), 4, "{}", said.out);

@@ -116,7 +116,8 @@ impl Config {
         self
     }
 
-    /// Verifier log: 0 none, 1 the refusal's path, 2 each instruction with its state.
+    /// Verifier log: 0 none, 1 the instructions of the refused path, each with what it changed, 2 those of every path, of accepted programs
+    /// too ([`crate::verifier::Verified::kernel_format`]).
     pub fn log_level(mut self, level: u8) -> Config {
         self.log_level = level;
         self

@@ -113,8 +113,8 @@ pub enum LoadError {
         /// Which.
         program: String,
     },
-    /// Linking failed.
-    #[error("program `{program}`: {source}")]
+    /// Linking failed; the reason names the program.
+    #[error("{source}")]
     Link {
         /// The program.
         program: String,
@@ -193,8 +193,8 @@ pub enum RunError {
     Input {
         /// The program.
         program: String,
-        /// Its type.
-        kind: String,
+        /// Its type, by Linux's name.
+        kind: &'static str,
         /// What it wants.
         reason: String,
     },

@@ -255,7 +255,7 @@ fn fits(name: &str, given: &MapSpec, wanted: &MapSpec) -> Result<(), ObjectUseEr
         return mismatch("content", "another".to_owned(), "its own, which is final".to_owned());
     }
     if given.kind != wanted.kind {
-        return mismatch("kind", format!("{:?}", given.kind), format!("{:?}", wanted.kind));
+        return mismatch("kind", given.kind.name().to_owned(), wanted.kind.name().to_owned());
     }
     let numbers = [
         ("key_size", given.key_size, wanted.key_size),

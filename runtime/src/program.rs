@@ -239,7 +239,7 @@ impl<H> Program<H> {
             None => Ok(TypedProgram { program: self.clone(), context: PhantomData }),
             Some(reason) => Err(RunError::Input {
                 program: self.name().to_owned(),
-                kind: format!("{:?}", self.kind().ty),
+                kind: self.kind().ty.name(),
                 reason: format!("{reason}, not {}", T::NAME),
             }),
         }

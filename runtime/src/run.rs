@@ -42,7 +42,7 @@ pub(crate) fn run_code(
 ) -> Result<Exit, RunError> {
     let prepared = prepare(code.kind(), &mut input, code.context_need).map_err(|reason| RunError::Input {
         program: code.name().to_owned(),
-        kind: format!("{:?}", code.kind().ty),
+        kind: code.kind().ty.name(),
         reason,
     })?;
     let (args, surroundings) = (prepared.args(), prepared.surroundings());

@@ -110,7 +110,7 @@ impl<H> UnprovenProgram<H> {
         let need = ContextNeed { own: 0, tail_calls: self.tail_calls };
         let prepared = prepare(&program.kind, &mut input, need).map_err(|reason| RunError::Input {
             program: self.name().to_owned(),
-            kind: format!("{:?}", program.kind.ty),
+            kind: program.kind.ty.name(),
             reason,
         })?;
         let (args, surroundings) = (prepared.args(), prepared.surroundings());

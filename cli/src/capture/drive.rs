@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use backstop::Object;
 use backstop::model::ProgType;
-use backstop::{Engine, Object};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::compare::Differences;
@@ -17,22 +17,28 @@ use crate::args::RunArgs;
 use crate::failure::{Failure, Outcome, Result};
 use crate::output::{Out, note};
 use crate::run::line::Line;
-use crate::run::once;
+use crate::run::{Stop, once};
 use crate::session::{self, Session, need_program};
 
 /// Packets of a batch: enough that reading the clock doesn't count, few enough to stay in the cache.
 const BATCH: usize = 128;
 
+/// Entries that are shown of a map if nothing else is asked for.
+const TOP: usize = 10;
+
 /// `backstop run OBJ --pcap FILE`.
-pub fn run(args: &RunArgs, pcap: &Path) -> Result {
+pub fn run(args: &RunArgs, pcap: &Path, out: &mut Out) -> std::result::Result<Outcome, Stop> {
     let engines = session::engines(&args.judging, args.engine)?;
+    let sessions: Result<Vec<Session>> =
+        engines.iter().map(|engine| Session::open(engine, &args.object, &args.judging)).collect();
+    let sessions = sessions.map_err(Stop::unopened)?;
     let mut capture = Capture::open(pcap)?;
-    let mut out = Out::new();
-    let mut lanes = load(args, &engines, &mut out)?;
+    let mut lanes = load(args, &sessions, out)?;
     note_link_type(&capture);
     let mut passed = match &args.capture.out {
         Some(path) if is_same_file(path, pcap) => {
-            return Err(Failure::Usage("--out would overwrite the capture that is read; name another file".to_owned()));
+            let text = "--out would overwrite the capture that is read; name another file";
+            return Err(Failure::Usage(text.to_owned()).into());
         }
         Some(path) => Some(Passed::create(path, capture.header())?),
         None => None,
@@ -43,7 +49,7 @@ pub fn run(args: &RunArgs, pcap: &Path) -> Result {
     let cut = match ended {
         Ok(()) => None,
         Err(Failure::Input(text)) => Some(text),
-        Err(other) => return Err(other),
+        Err(other) => return Err(other.into()),
     };
     let written = passed.map(Passed::finish).transpose()?;
     let compared = match lanes.as_slice() {
@@ -59,26 +65,25 @@ pub fn run(args: &RunArgs, pcap: &Path) -> Result {
         written,
         differences: compared.map(|maps| (&differences, maps)),
         error: cut.clone(),
-        top: args.capture.top,
+        top: args.capture.top.unwrap_or(TOP),
     };
     if args.json {
-        report.json(&mut out)?
+        report.json(out)?
     } else {
-        report.text(&mut out)?
+        report.text(out)?
     }
     if let Some(text) = cut {
-        return Err(Failure::Input(text));
+        return Err(Failure::Input(text).into());
     }
     Ok(lanes.iter().fold(Outcome::of(differences.count == 0), |all, lane| all.and(lane.outcome)))
 }
 
 /// Loads the program for each engine, with maps of its own.
-fn load(args: &RunArgs, engines: &[Engine], out: &mut Out) -> Result<Vec<Lane>> {
+fn load(args: &RunArgs, sessions: &[Session], out: &mut Out) -> Result<Vec<Lane>> {
     let (mut lanes, mut refused) = (Vec::new(), None);
-    for engine in engines {
-        let session = Session::open(engine, &args.object, &args.judging)?;
+    for session in sessions {
         let name = choose(&session.object, &args.object, args.program.as_deref())?;
-        match Lane::load(&session, &name) {
+        match Lane::load(session, &name) {
             Ok(lane) => lanes.push(lane),
             Err(error) => {
                 if args.json {

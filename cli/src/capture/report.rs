@@ -95,13 +95,19 @@ impl Report<'_> {
             counted(self.packets, "packet"),
             counted(self.bytes, "byte")
         ))?;
-        self.verdicts(out, lane)?;
-        self.throws(out, lane)?;
+        if self.packets == 0 {
+            out.line("\nno packet was run: the capture holds none, or none before its end was cut off")?;
+        } else {
+            self.verdicts(out, lane)?;
+            self.throws(out, lane)?;
+        }
         for contents in contents::all(&lane.loaded, self.top) {
             out.line(format_args!("\nmap {} ({}): {}", contents.map, contents.kind, contents.summary()))?;
             lines(out, &contents.rows())?;
         }
-        self.times(out)?;
+        if self.packets > 0 {
+            self.times(out)?;
+        }
         self.failures(out)?;
         self.comparison(out)?;
         match self.written {

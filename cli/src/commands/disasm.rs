@@ -1,27 +1,32 @@
 //! `backstop disasm`: the instructions of linked programs, with names and C source lines, or their IR.
 
-use backstop::isa::{Disasm, Instr, decode};
+use backstop::isa::{Disasm, decode};
 use backstop::model::Program;
 
 use crate::args::DisasmArgs;
-use crate::failure::{Outcome, Result};
+use crate::failure::{Failure, Outcome, Result};
 use crate::output::{Out, note};
 use crate::session::{self, Session};
-
-use super::names;
 
 /// `backstop disasm`.
 pub fn disasm(args: &DisasmArgs) -> Result {
     let engine = session::engine(session::config(&args.judging))?;
-    let session = Session::open(&engine, &args.object, &args.judging)?;
+    let judges = args.judging.compat.is_some() || args.judging.unprivileged || args.memory.data_size.is_some();
+    if judges && !args.ir {
+        let what = "--compat, --unprivileged and --data-size need --ir: a listing of instructions is of programs that nobody judged";
+        return Err(Failure::Usage(what.to_owned()));
+    }
+    let mut session = Session::open(&engine, &args.object, &args.judging)?;
     let (mut out, mut outcome) = (Out::new(), Outcome::Done);
-    for name in session.wanted(&args.object, args.program.as_deref())? {
+    let names = session.wanted(&args.object, args.program.as_deref())?;
+    session.fix_memory(&names, args.memory.data_size)?;
+    for name in names {
         let shown = if args.ir { ir(&session, &name) } else { listing(&session, &name, args.source) };
         match shown {
             Ok(text) => out.line(text.trim_end())?,
             Err(error) => {
                 outcome = Outcome::Refused;
-                note(format_args!("error: {error}"));
+                note(error.trim_end());
             }
         }
         out.line("")?;
@@ -30,30 +35,30 @@ pub fn disasm(args: &DisasmArgs) -> Result {
 }
 
 fn listing(session: &Session, name: &str, source: bool) -> std::result::Result<String, String> {
-    let program = session.object.link(&session.linker, name).map_err(|e| e.to_string())?;
+    let program = session.object.link(&session.linker, name).map_err(|e| session.explain(name, &e))?;
     Ok(lines(&program, source).join("\n"))
 }
 
 fn ir(session: &Session, name: &str) -> std::result::Result<String, String> {
-    let verified = session.object.verify(&session.linker, name).map_err(|e| e.to_string())?;
-    let ir = backstop::ir::lower(&verified).map_err(|e| format!("program `{name}`: {e}"))?;
+    let verified = session.object.verify(&session.linker, name).map_err(|e| session.explain(name, &e))?;
+    let ir = backstop::ir::lower(&verified).map_err(|e| format!("error: program `{name}`: {e}"))?;
     Ok(format!("program {name}, section {}\n{ir}", verified.program().section))
 }
 
 fn lines(program: &Program, source: bool) -> Vec<String> {
-    let namer = |name| names::of(program, name);
+    let namer = |name| program.name_of(name);
     let printer = Disasm::new(&namer);
     let mut out = vec![format!("program {}, section {}", program.name, program.section)];
     let (mut at, mut last_line) = (0, None);
     while let Some(slot) = program.slots.get(at) {
-        if let Some(function) = names::function_at(program, at) {
+        if let Some(function) = program.function_at(at) {
             out.push(format!("{function}:"));
             last_line = None;
         }
         let line = u32::try_from(at).ok().and_then(|slot| program.line_at(slot));
         let place = line.map(|l| (l.file, l.line));
         if source && place != last_line {
-            out.extend(line.and_then(|l| names::source(program, l)).map(|text| format!("; {text}")));
+            out.extend(line.and_then(|l| program.source_text(l)).map(|text| format!("; {text}")));
         }
         last_line = place;
         if let Some(poison) = program.poisoned.iter().find(|p| p.slot as usize == at) {
@@ -71,13 +76,4 @@ fn lines(program: &Program, source: bool) -> Vec<String> {
         }
     }
     out
-}
-
-/// The text of the instruction at a slot.
-#[cfg_attr(not(feature = "jit"), allow(dead_code))]
-pub fn instruction(program: &Program, at: u32) -> Option<String> {
-    let namer = |name| names::of(program, name);
-    let at = usize::try_from(at).ok()?;
-    let instr: Instr = decode(&program.slots, at).ok()?;
-    Some(Disasm::new(&namer).instr(at, &instr).to_string())
 }

@@ -1,7 +1,7 @@
 //! `backstop inspect`: what an object holds, before anything is verified.
 
 use backstop::btf::Kind;
-use backstop::model::sections::SectionDef;
+use backstop::model::sections::{self, SectionDef};
 use backstop::model::{AttachType, BuiltinKfunc, KfuncIdentity, MapSpec};
 use backstop::{Config, Object};
 use backstop_object::{ExternKind, Visibility};
@@ -24,6 +24,14 @@ struct Inspected {
     externs: Vec<Extern>,
     relocations: Vec<Relocation>,
     notes: Vec<String>,
+    /// Only of an object that can't be opened, and then alone with its name.
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Unopened {
+    object: String,
+    error: String,
 }
 
 #[derive(Serialize)]
@@ -33,6 +41,8 @@ struct Program {
     #[serde(rename = "type")]
     ty: Option<&'static str>,
     attach: Option<String>,
+    /// Of `raw_mem` programs: bytes of their memory, if the section states them.
+    memory_len: Option<u32>,
     autoload: bool,
     /// Slots of the main function.
     slots: usize,
@@ -100,10 +110,33 @@ struct Relocation {
 
 /// `backstop inspect`.
 pub fn inspect(args: &InspectArgs) -> Result {
+    let found = match open(args) {
+        Ok(found) => found,
+        Err(failure) => {
+            if args.json {
+                stopped(args, &failure.to_string())?;
+            }
+            return Err(failure);
+        }
+    };
+    let mut out = Out::new();
+    if args.json {
+        out.json(&found)?
+    } else {
+        found.print(&mut out)?
+    }
+    Ok(Outcome::Done)
+}
+
+/// Says in a line that nothing more comes of this run.
+pub fn stopped(args: &InspectArgs, error: &str) -> Result<()> {
+    Out::new().json(&Unopened { object: args.object.display().to_string(), error: error.to_owned() })
+}
+
+fn open(args: &InspectArgs) -> Result<Inspected> {
     let engine = session::engine(Config::new())?;
-    let judging = Judging { compat: None, btf: None, unprivileged: false };
-    let session = Session::open(&engine, &args.object, &judging)?;
-    let found = Inspected {
+    let session = Session::open(&engine, &args.object, &Judging::default())?;
+    Ok(Inspected {
         object: args.object.display().to_string(),
         license: session.object.elf().license().to_owned(),
         programs: programs(&session),
@@ -113,14 +146,8 @@ pub fn inspect(args: &InspectArgs) -> Result {
         externs: externs(&session.object),
         relocations: relocations(&session.object),
         notes: session.object.elf().notes().to_vec(),
-    };
-    let mut out = Out::new();
-    if args.json {
-        out.json(&found)?
-    } else {
-        found.print(&mut out)?
-    }
-    Ok(Outcome::Done)
+        error: None,
+    })
 }
 
 fn programs(session: &Session) -> Vec<Program> {
@@ -136,6 +163,7 @@ fn programs(session: &Session) -> Vec<Program> {
         Program {
             ty: kind.map(|k| k.kind.ty.name()),
             attach: kind.and_then(attach),
+            memory_len: sections::stated_memory_len(&p.section),
             autoload: p.autoload,
             slots: p.slots,
             linked_slots: linked.as_ref().ok().map(|l| l.slots.len()),
@@ -150,7 +178,9 @@ fn programs(session: &Session) -> Vec<Program> {
 }
 
 fn attach(section: &SectionDef) -> Option<String> {
-    (section.kind.attach != AttachType::None).then(|| format!("{:?}", section.kind.attach))
+    let attach = section.kind.attach;
+    let number = || format!("attach type {}", attach.linux_number());
+    (attach != AttachType::None).then(|| attach.name().map_or_else(number, str::to_owned))
 }
 
 fn exception_callback(object: &Object, program: &str) -> Option<String> {
@@ -279,6 +309,11 @@ impl Program {
             (Some(callback), _) => remarks.push(format!("throws to {callback}")),
             (None, Some(true)) => remarks.push("throws".to_owned()),
             _ => {}
+        }
+        if self.ty == Some("raw_mem") {
+            let stated = self.memory_len.map(|n| counted(u64::from(n), "byte"));
+            let open = || "of the length that the host gives".to_owned();
+            remarks.push(format!("memory {}", stated.map_or_else(open, |n| format!("of {n}"))));
         }
         if !self.autoload {
             remarks.push("not loaded by default".to_owned());

@@ -18,7 +18,6 @@ mod native {
     use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
 
     use crate::args::JitDumpArgs;
-    use crate::commands::{disasm, names};
     use crate::failure::{Outcome, Result};
     use crate::output::{Out, note};
     use crate::session::{self, Session};
@@ -30,15 +29,17 @@ mod native {
     pub fn jit_dump(args: &JitDumpArgs) -> Result {
         let config: Config = session::config(&args.judging).engine(EngineChoice::Jit);
         let engine = session::engine(config)?;
-        let session = Session::open(&engine, &args.object, &args.judging)?;
+        let mut session = Session::open(&engine, &args.object, &args.judging)?;
         let (mut out, mut outcome) = (Out::new(), Outcome::Done);
-        for name in session.wanted(&args.object, args.program.as_deref())? {
+        let names = session.wanted(&args.object, args.program.as_deref())?;
+        session.fix_memory(&names, args.memory.data_size)?;
+        for name in names {
             let loaded = session.object.load_programs(&session.linker, &[name.as_str()]);
             match loaded.and_then(|l| Ok(l.program(&name)?)) {
                 Ok(program) => dump(&program).iter().try_for_each(|line| out.line(line))?,
                 Err(error) => {
                     outcome = Outcome::Refused;
-                    note(format_args!("error: {error}"));
+                    note(session.explain(&name, &error).trim_end());
                 }
             }
         }
@@ -108,10 +109,10 @@ mod native {
             let line = program.line_at(slot);
             let place = line.map(|l| (l.file, l.line));
             if place != self.line {
-                self.out.extend(line.and_then(|l| names::source(program, l)).map(|text| format!("; {text}")));
+                self.out.extend(line.and_then(|l| program.source_text(l)).map(|text| format!("; {text}")));
             }
             self.line = place;
-            self.out.push(format!("{slot:>6}: {}", disasm::instruction(program, slot).unwrap_or_default()));
+            self.out.push(format!("{slot:>6}: {}", program.instruction_text(slot).unwrap_or_default()));
         }
     }
 

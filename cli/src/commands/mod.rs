@@ -6,5 +6,4 @@ pub mod diff;
 pub mod disasm;
 pub mod inspect;
 pub mod jit_dump;
-mod names;
 pub mod verify;

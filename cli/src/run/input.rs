@@ -1,10 +1,10 @@
 //! The input of a run, in the form that the program's type wants.
 
 use backstop::model::{ProgKind, ProgType, contexts};
-use backstop::{Input, Packet};
+use backstop::{Input, Object, Packet};
 
 use crate::args::RunArgs;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::files;
 
 /// Bytes of the input if none is given.
@@ -34,7 +34,7 @@ impl Material {
             (Some(path), _) => files::input(path)?,
             (None, Some(size)) if size > MAX_SIZE => {
                 let text = format!("--data-size {size}: at most {MAX_SIZE} bytes are possible");
-                return Err(crate::failure::Failure::Usage(text));
+                return Err(Failure::Usage(text));
             }
             (None, size) => vec![0; size.unwrap_or(DEFAULT_SIZE)],
         };
@@ -52,6 +52,30 @@ impl Material {
         u32::try_from(self.data.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether a program that was asked for by name has a use for all that was given. With `--all` each takes what its type has a use for.
+    pub fn suits(&self, object: &Object, name: &str) -> Result<()> {
+        let info = object.elf().program(name);
+        let Some(kind) = info.as_ref().and_then(|p| p.kind.as_ref().ok()).map(|section| &section.kind) else {
+            return Ok(());
+        };
+        if self.context.is_none() || kind.ty == ProgType::Xdp || contexts::has_skb(kind.ty) {
+            return Ok(());
+        }
+        let ty = kind.ty.name();
+        if kind.ty == ProgType::RawMem {
+            let text =
+                format!("program `{name}` is of type {ty}: it has no context, only memory; give that by --data-in");
+            return Err(Failure::Usage(text));
+        }
+        if self.asked {
+            let text = format!(
+                "program `{name}` is of type {ty}: it gets one block of bytes; give it by --ctx-in or by --data-in, not by both"
+            );
+            return Err(Failure::Usage(text));
+        }
+        Ok(())
+    }
+
     /// The input for a program of a kind.
     ///
     /// # Errors
@@ -60,6 +84,7 @@ impl Material {
         if kind.ty == ProgType::Xdp || contexts::has_skb(kind.ty) {
             let mut packet = Packet::new(&self.data);
             if let Some(context) = &self.context {
+                whole(kind, context)?;
                 packet.set_context(kind, context).map_err(|e| format!("--ctx-in: {e}"))?;
             }
             return Ok(Given::Packet(Box::new(packet)));
@@ -75,6 +100,21 @@ impl Material {
             (_, Some(host)) => Ok(Given::Memory(vec![0; host.size as usize])),
             _ => Ok(Given::Nothing),
         }
+    }
+}
+
+/// A packet program's context must be given whole: of a part nobody knows what the rest was meant to be.
+fn whole(kind: &ProgKind, context: &[u8]) -> std::result::Result<(), String> {
+    let (name, size) = match kind.ty {
+        ProgType::Xdp => ("xdp_md", contexts::size(kind)),
+        _ => ("__sk_buff", contexts::size(kind)),
+    };
+    match size.map(u64::from) {
+        Some(size) if size != context.len() as u64 => Err(format!(
+            "--ctx-in: the context has {} bytes, and struct {name} has {size}; give it whole",
+            context.len()
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::input::Material;
 use crate::args::RunArgs;
-use crate::failure::{Failure, Outcome, Result};
+use crate::failure::{Outcome, Result};
 use crate::output::{Out, hex};
 
 /// A line of the machine interface. Its fields are kept stable.
@@ -82,15 +82,15 @@ impl Line {
         }
     }
 
-    /// How this ends the command.
-    pub fn outcome(&self) -> Outcome {
-        if self.defect { Outcome::Defect } else { Outcome::of(self.error.is_none()) }
+    /// A run that did not come to its program, or to no known one.
+    pub fn unopened(args: &RunArgs, program: Option<&str>, engine: &'static str, error: &str) -> Line {
+        let program = program.map(str::to_owned);
+        Line { program, ..Line::failed(args, "", engine, "reject", error.trim_end().to_owned()) }
     }
 
-    /// An object that can't be opened, or a program that is not in it.
-    pub fn unopened(args: &RunArgs, program: Option<&str>, engine: &'static str, failure: &Failure) -> Line {
-        let program = program.map(str::to_owned);
-        Line { program, ..Line::failed(args, "", engine, "reject", failure.to_string()) }
+    /// How the command ends because of this line.
+    pub fn outcome(&self) -> Outcome {
+        if self.defect { Outcome::Defect } else { Outcome::of(self.error.is_none()) }
     }
 
     /// For people.

@@ -1,6 +1,5 @@
 //! One program on one engine: loaded by itself with fresh maps, run as often as asked.
 
-use backstop::model::ProgType;
 use backstop::{Exit, LoadError, MapError, Program, RunError, Store};
 
 use super::input::Material;
@@ -76,12 +75,7 @@ fn report(args: &RunArgs, program: &Program<()>, engine: &'static str, exit: &Ex
 
 /// A `raw_mem` section without a length leaves it to the input.
 fn fix_memory(session: &mut Session, name: &str, material: &Material) -> Result<(), String> {
-    let program = session.object.elf().program(name);
-    let open = program.is_some_and(|p| {
-        let raw = p.kind.as_ref().is_ok_and(|section| section.kind.ty == ProgType::RawMem);
-        raw && p.section.trim_start_matches('?') == "raw_mem"
-    });
-    if !open {
+    if !session.has_open_memory(name) {
         return Ok(());
     }
     session.object.set_memory_len(name, material.memory_len()).map(|_| ()).map_err(|e| e.to_string())

@@ -70,8 +70,7 @@ pub(crate) fn run_observed(
     mut input: Input<'_>,
     observe: &mut dyn Observe,
 ) -> Result<Exit, RunError> {
-    let unsuited =
-        |reason| RunError::Input { program: code.name().to_owned(), kind: format!("{:?}", code.kind().ty), reason };
+    let unsuited = |reason| RunError::Input { program: code.name().to_owned(), kind: code.kind().ty.name(), reason };
     let Backend::Checked(checked) = &code.backend else {
         return Err(unsuited("only the checked interpreter can be observed: choose it by name".to_owned()));
     };

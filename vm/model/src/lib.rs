@@ -12,6 +12,7 @@ mod license;
 mod map;
 mod map_rules;
 pub mod map_struct;
+mod naming;
 mod prog;
 mod program;
 pub mod returns;

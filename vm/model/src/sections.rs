@@ -19,7 +19,7 @@ pub enum SectionError {
     /// No known name.
     #[error(
         "section `{0}` names no known program type: use one of libbpf's SEC() names (`xdp`, `tc`, `socket`, `raw_tp/...`), \
-         `raw_mem`, `raw_mem/LENGTH` or `host/STRUCT`, or give the host's own section names a type"
+         `raw_mem`, `raw_mem/LENGTH`, `raw_mem/LABEL` or `host/STRUCT`, or give the host's own section names a type"
     )]
     Unknown(String),
     /// A known name with something after it that does not fit.
@@ -236,16 +236,24 @@ pub fn parse_with(section: &str, custom: &dyn Fn(&str) -> Option<ProgKind>) -> R
 /// Most bytes of memory that `raw_mem/LENGTH` may ask for: what a verifier's offset can span with room to spare.
 pub const MAX_RAW_MEM: u32 = 1 << 28;
 
-/// A length, if what follows `raw_mem/` is a number; any other word is only a label.
+/// A length, if what follows `raw_mem/` begins with a digit; any other word is only a label.
 fn raw_length(section: &str, text: &str) -> Result<Option<u32>, SectionError> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(None);
     }
     match text.parse::<u32>() {
         Ok(n) if (1..=MAX_RAW_MEM).contains(&n) => Ok(Some(n)),
         _ => {
-            let why = "the length must be from 1 to 268435456 bytes";
+            let why =
+                "the length is a decimal number of bytes from 1 to 268435456; a label must not begin with a digit";
             Err(SectionError::Malformed { section: section.to_owned(), why })
         }
     }
+}
+
+/// The length in bytes that a `raw_mem` section states for its memory; none if it leaves that to the host (`raw_mem`, `raw_mem/LABEL`) or
+/// is no `raw_mem` section at all.
+pub fn stated_memory_len(section: &str) -> Option<u32> {
+    let length = section.strip_prefix('?').unwrap_or(section).strip_prefix("raw_mem/")?;
+    raw_length(section, length).ok().flatten()
 }

@@ -361,11 +361,23 @@ fn sections_name_programs_as_libbpf_has_them() -> Checked {
     }
     assert!(sections::parse("xdp.frags")?.kind.frags && !sections::parse("xdp")?.kind.frags);
     assert_eq!(sections::parse("raw_mem/8192")?.kind.memory_len, 8192);
+    let stated = ["raw_mem", "raw_mem/label", "?raw_mem/12", "xdp"].map(sections::stated_memory_len);
+    assert_eq!(stated, [None, None, Some(12), None]);
     assert_eq!(sections::parse("raw_mem/label")?.kind.memory_len, sections::parse("raw_mem")?.kind.memory_len);
     assert_eq!(sections::parse("host/request")?.host.as_deref(), Some("request"));
-    for unknown in
-        ["", "?", "xd", "kprobes", "host", "host/", "syscall/x", "cgroup/none", "raw_mem/0", "raw_mem/99999999999"]
-    {
+    for unknown in [
+        "",
+        "?",
+        "xd",
+        "kprobes",
+        "host",
+        "host/",
+        "syscall/x",
+        "cgroup/none",
+        "raw_mem/0",
+        "raw_mem/99999999999",
+        "raw_mem/64k",
+    ] {
         let error = sections::parse(unknown).err().ok_or(unknown)?;
         assert!(error.to_string().contains(&format!("`{unknown}`")), "{error}");
     }

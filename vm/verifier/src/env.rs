@@ -28,6 +28,8 @@ pub(crate) struct Pending {
     pub state: State,
     pub insn: u32,
     pub prev: u32,
+    /// Where the log stood when it was put aside.
+    pub log_at: usize,
 }
 
 /// The proof at work.
@@ -204,7 +206,7 @@ impl<'p> Verifier<'p> {
         if let Some(parent) = state.parent {
             self.kept.add_branch(parent);
         }
-        self.pending.push(Pending { state, insn, prev });
+        self.pending.push(Pending { state, insn, prev, log_at: self.log.position() });
         self.stats.longest_branch = self.stats.longest_branch.max(self.pending.len() as u64);
         match self.pending.last_mut() {
             Some(p) => Ok(&mut p.state),

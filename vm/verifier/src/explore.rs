@@ -112,8 +112,9 @@ impl Verifier<'_> {
         self.prev_insn = u32::MAX;
         self.prev_jmps = self.jmps;
         self.prev_processed = self.stats.insns_processed;
-        self.log.show_state = self.options.log_level > 0;
+        self.log.show_state = true;
         self.walking = true;
+        let log_at = self.log.position();
         loop {
             let step = self.step()?;
             match step {
@@ -126,6 +127,7 @@ impl Verifier<'_> {
                     self.path_ends();
                     let Some(next) = self.pending.pop() else {
                         self.walking = false;
+                        self.log.path_ends(log_at);
                         if self.options.keep_states {
                             let states = self.take_kept();
                             self.claimed.extend(states);
@@ -137,7 +139,8 @@ impl Verifier<'_> {
                     self.prev_insn = next.prev;
                     self.walked_back.clear();
                     self.liveness.frames_changed();
-                    self.log.show_state = self.options.log_level > 0;
+                    self.log.show_state = true;
+                    self.log.path_ends(next.log_at);
                 }
             }
         }

@@ -15,6 +15,8 @@ pub struct Verified {
     pub(crate) stats: Stats,
     pub(crate) costs: Vec<SubprogramCost>,
     pub(crate) claims: Option<Arc<Claims>>,
+    pub(crate) log: String,
+    pub(crate) max_states_per_insn: u64,
 }
 
 impl Verified {
@@ -41,6 +43,11 @@ impl Verified {
     /// What the proof of each function cost, in the order of their slots.
     pub fn costs(&self) -> &[SubprogramCost] {
         &self.costs
+    }
+
+    /// The log in the kernel's form: the walk, if a log was asked for, and the line of counts.
+    pub fn kernel_format(&self) -> String {
+        self.log.clone() + &counts_line(&self.stats, self.max_states_per_insn)
     }
 }
 
@@ -155,4 +162,12 @@ pub struct Stats {
     pub longest_branch: u64,
     /// Wall time, nanoseconds.
     pub nanos: u64,
+}
+
+/// The last line of the kernel's log.
+pub(crate) fn counts_line(stats: &Stats, max_states_per_insn: u64) -> String {
+    format!(
+        "processed {} insns (limit 1000000) max_states_per_insn {max_states_per_insn} total_states {} peak_states {} mark_read 0\n",
+        stats.insns_processed, stats.total_states, stats.peak_states,
+    )
 }

@@ -61,7 +61,15 @@ pub fn verify(program: Arc<Program>, options: &Options) -> Result<Verified, Box<
         Ok(depth) => {
             let (facts, stats) = verifier.facts(depth);
             let claims = options.keep_states.then(|| Arc::new(embed::Claims::new(&mut verifier, program.clone())));
-            Ok(Verified { facts, stats, costs: verifier.take_costs(), claims, program: program.clone() })
+            Ok(Verified {
+                facts,
+                stats,
+                costs: verifier.take_costs(),
+                log: verifier.log.take(),
+                max_states_per_insn: verifier.max_states_per_insn,
+                claims,
+                program: program.clone(),
+            })
         }
         Err(reason) => Err(Box::new(verifier.refusal(*reason))),
     }

@@ -2,20 +2,38 @@
 
 use std::fmt::Write;
 
+use backstop_isa::{Disasm, Instr, Name};
+
 use crate::domain::SignedNumber;
 use crate::env::Verifier;
 use crate::options::Options;
-use crate::state::{ADD_CONST, Byte, Flags, Frame, FrameRole, Kind, MapId, Marks, Object, RegState, State};
+use crate::state::{ADD_CONST, Byte, Flags, FrameRole, Kind, MapId, Object, RegState, Slot, State};
+
+/// Column of the state after an instruction (Linux: `BPF_LOG_ALIGNMENT`).
+const STATE_COLUMN: usize = 40;
+/// Longer instructions push it on by this much (Linux: `BPF_LOG_MIN_ALIGNMENT`).
+const STATE_STEP: usize = 8;
 
 /// The log so far. Bounded: what comes beyond the limit is left out at the front, as tools read the end.
+///
+/// As in Linux, level 1 tells the path that is being walked and what led there; level 2 every path.
 #[derive(Debug)]
 pub(crate) struct Log {
     level: u8,
     text: String,
     limit: usize,
-    /// The state must be shown before the next instruction.
+    /// Bytes left out at the front.
+    dropped: usize,
+    /// The whole state must be shown before the next instruction.
     pub show_state: bool,
+    /// Parts of the state as they were shown last, with the frame that they are of.
+    shown: (usize, Vec<Part>),
+    /// The last line is an instruction's: where it ends and how long it is, so that what it changed can be put behind it.
+    instr_line: (usize, usize),
 }
+
+/// A part of the state: what it is (`R1`, `fp-8`) and its value.
+type Part = (String, String);
 
 impl Log {
     pub fn new(options: &Options) -> Log {
@@ -23,7 +41,10 @@ impl Log {
             level: options.log_level,
             text: String::new(),
             limit: options.limits.log_bytes.max(1024),
+            dropped: 0,
             show_state: true,
+            shown: (0, Vec::new()),
+            instr_line: (0, 0),
         }
     }
 
@@ -39,6 +60,24 @@ impl Log {
         }
     }
 
+    /// Bytes logged so far, those left out included.
+    pub fn position(&self) -> usize {
+        self.dropped + self.text.len()
+    }
+
+    /// A path has ended well, and one goes on that branched off when the log stood at `position`: below level 2 what was told since is
+    /// forgotten.
+    pub fn path_ends(&mut self, position: usize) {
+        if self.on(1) && !self.on(2) {
+            self.text.truncate(position.saturating_sub(self.dropped));
+            // The branch's own line went on with what it changed.
+            if !self.text.is_empty() && !self.text.ends_with('\n') {
+                self.text.truncate(self.text.trim_end().len());
+                self.text.push('\n');
+            }
+        }
+    }
+
     fn push(&mut self, text: &str) {
         if self.text.len() + text.len() > self.limit {
             let mut from = self.text.len() / 2;
@@ -46,8 +85,27 @@ impl Log {
                 from += 1;
             }
             self.text.drain(..from);
+            self.dropped += from;
         }
         self.text.push_str(text);
+    }
+
+    fn instruction(&mut self, text: &str) {
+        self.push(text);
+        self.push("\n");
+        self.instr_line = (self.position(), text.len());
+    }
+
+    /// What the last instruction changed: behind it, or on a line of its own if something was told in between.
+    fn changes(&mut self, at: u32, state: &str) {
+        let (end, len) = self.instr_line;
+        if end == self.position() && self.text.ends_with('\n') {
+            self.text.pop();
+            let column = STATE_COLUMN.max((len + STATE_STEP / 2).next_multiple_of(STATE_STEP)) - 2;
+            self.push(&format!("{:pad$};{state}\n", "", pad = column.saturating_sub(len)));
+        } else {
+            self.push(&format!("{at}:{state}\n"));
+        }
     }
 
     pub fn take(&mut self) -> String {
@@ -56,29 +114,54 @@ impl Log {
 }
 
 impl Verifier<'_> {
-    /// The instruction that is about to be walked, with its state where the level asks for it.
+    /// The instruction that is about to be walked, after what the one before it changed.
     pub fn log_insn(&mut self) {
         if !self.log.on(1) {
             return;
         }
         let at = self.insn;
-        if std::mem::take(&mut self.log.show_state) {
-            let state = self.state_text(&self.cur);
-            let from = self.prev_insn;
-            self.log.line(1, || match from {
-                u32::MAX => format!("{at}:{state}"),
-                _ => format!("\nfrom {from} to {at}:{state}"),
-            });
-        } else if self.log.on(2) {
-            let state = self.state_text(&self.cur);
-            self.log.line(2, || format!("; {}", state.trim_start()));
-        }
-        let text = self.instr(at).map_or_else(|| "?".to_owned(), ToString::to_string);
-        let source = self.source_line(at);
-        if let Some(source) = source {
+        self.log_state();
+        if let Some(source) = self.source_line(at) {
             self.log.line(1, || source);
         }
-        self.log.line(1, || format!("{at}: {text}"));
+        let text = self.instr(at).map_or_else(|| "?".to_owned(), |instr| self.instr_text(at, instr));
+        let code = self.program.slots.get(at as usize).map_or(0, |slot| slot.code);
+        self.log.instruction(&format!("{at}: ({code:02x}) {text}"));
+    }
+
+    /// The state before the next instruction: whole where a path begins and where the frame changes, else what changed.
+    fn log_state(&mut self) {
+        let (at, from, depth) = (self.insn, self.prev_insn, self.cur.top());
+        let parts = self.state_parts(&self.cur);
+        let begins = std::mem::take(&mut self.log.show_state);
+        let (frame, before) = std::mem::replace(&mut self.log.shown, (depth, Vec::new()));
+        if begins || frame != depth {
+            let state = self.state_text(&self.cur);
+            let place = if begins && from != u32::MAX { format!("\nfrom {from} to {at}") } else { at.to_string() };
+            self.log.line(1, || format!("{place}:{state}"));
+        } else {
+            let mut state = frame_text(depth);
+            let length = state.len();
+            for (what, value) in parts.iter().filter(|part| !before.contains(part)) {
+                let _ = write!(state, " {what}={value}");
+            }
+            if state.len() > length {
+                self.log.changes(at, &state);
+            }
+        }
+        self.log.shown.1 = parts;
+    }
+
+    /// The instruction's text, calls with their numbers as in Linux's log.
+    fn instr_text(&self, at: u32, instr: &Instr) -> String {
+        let namer = |name| {
+            let text = self.program.name_of(name)?;
+            Some(match name {
+                Name::Helper(id) | Name::Kfunc { id, .. } => format!("{text}#{id}"),
+                Name::Label(_) | Name::Address { .. } => text,
+            })
+        };
+        Disasm::new(&namer).instr(at as usize, instr).to_string()
     }
 
     fn source_line(&self, at: u32) -> Option<String> {
@@ -96,34 +179,24 @@ impl Verifier<'_> {
         let branch = self.log.show_state && from != u32::MAX;
         self.log.line(1, || if branch { format!("\nfrom {from} to {at}: safe") } else { format!("{at}: safe") });
     }
+}
 
-    /// The state after a branch was decided.
-    pub fn log_state(&mut self) {
-        if self.log.on(2) {
-            let state = self.state_text(&self.cur);
-            self.log.line(2, || format!(";{state}"));
-        }
-    }
+/// Which frame a state is of; nothing for main's.
+fn frame_text(depth: usize) -> String {
+    if depth > 0 { format!(" frame{depth}:") } else { String::new() }
 }
 
 impl Verifier<'_> {
     /// Registers and stack of the running frame, as the kernel writes them.
     pub fn state_text(&self, state: &State) -> String {
-        let mut out = String::new();
-        if state.top() > 0 {
-            let _ = write!(out, " frame{}:", state.top());
+        let mut out = frame_text(state.top());
+        for (what, value) in self.state_parts(state) {
+            let _ = write!(out, " {what}={value}");
         }
-        let (frame, marks) = (state.frame(), state.marks_of(state.top()));
-        for (i, r) in frame.regs.iter().enumerate() {
-            if r.is_init() {
-                let _ = write!(out, " R{i}={}", self.reg_text(r, marks.reg(i), state.top()));
-            }
-        }
-        self.stack_text(frame, marks, state.top(), &mut out);
         for r in &state.held.refs {
             let _ = write!(out, " refs={}", r.id);
         }
-        match frame.role {
+        match state.frame().role {
             FrameRole::Callback => out.push_str(" cb"),
             FrameRole::AsyncCallback => out.push_str(" async_cb"),
             FrameRole::Plain | FrameRole::ExceptionCallback => {}
@@ -131,32 +204,35 @@ impl Verifier<'_> {
         out
     }
 
-    fn stack_text(&self, frame: &Frame, marks: Marks, top: usize, out: &mut String) {
+    /// Registers and stack slots of the running frame that hold something.
+    fn state_parts(&self, state: &State) -> Vec<Part> {
+        let (frame, marks, top) = (state.frame(), state.marks_of(state.top()), state.top());
+        let regs = frame.regs.iter().enumerate().filter(|(_, r)| r.is_init());
+        let mut parts: Vec<Part> = regs.map(|(i, r)| (format!("R{i}"), self.reg_text(r, marks.reg(i), top))).collect();
         for (i, slot) in frame.stack.iter().enumerate() {
-            if slot.bytes.iter().all(|b| *b == Byte::Invalid) {
-                continue;
+            if slot.bytes.iter().any(|b| *b != Byte::Invalid) {
+                parts.push((format!("fp-{}", (i + 1) * 8), self.slot_text(slot, marks.slot(i), top)));
             }
-            let _ = write!(out, " fp-{}=", (i + 1) * 8);
-            if slot.is_spill() {
-                // Bytes above a narrow spill are shown before it.
-                out.extend(slot.bytes.iter().rev().take_while(|b| **b != Byte::Spill).map(|b| byte_char(*b)));
-                let _ = write!(out, "{}", self.reg_text(slot.spilled(), marks.slot(i), top));
-                continue;
+        }
+        parts
+    }
+
+    fn slot_text(&self, slot: &Slot, precise: bool, top: usize) -> String {
+        let bytes = slot.bytes.iter().rev();
+        if slot.is_spill() {
+            // Bytes above a narrow spill are shown before it.
+            let above: String = bytes.take_while(|b| **b != Byte::Spill).map(|b| byte_char(*b)).collect();
+            return above + &self.reg_text(slot.spilled(), precise, top);
+        }
+        match slot.object {
+            Some(Object::Iter { kind, state, depth, first: true }) => {
+                let word = if state == crate::state::IterState::Active { "active" } else { "drained" };
+                format!("iter_{}(ref_id={},state={word},depth={depth})", kind.name(), slot.reference())
             }
-            if let Some(object) = slot.object {
-                match object {
-                    Object::Iter { kind, state, depth, first } => {
-                        let word = if state == crate::state::IterState::Active { "active" } else { "drained" };
-                        let id = slot.reference();
-                        let text = format!("iter_{}(ref_id={id},state={word},depth={depth})", kind.name());
-                        out.push_str(if first { &text } else { "iter" });
-                    }
-                    Object::IrqFlag { .. } => out.push_str("irq_flag"),
-                    Object::Dynptr { .. } => out.push_str("dynptr"),
-                }
-                continue;
-            }
-            out.extend(slot.bytes.iter().rev().map(|b| byte_char(*b)));
+            Some(Object::Iter { .. }) => "iter".to_owned(),
+            Some(Object::IrqFlag { .. }) => "irq_flag".to_owned(),
+            Some(Object::Dynptr { .. }) => "dynptr".to_owned(),
+            None => bytes.map(|b| byte_char(*b)).collect(),
         }
     }
 }

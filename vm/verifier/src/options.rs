@@ -44,7 +44,7 @@ pub struct Options {
     /// Keep what was said of each checkpoint, so that runs can be held against it ([`crate::embed`]). The proof decides as it does
     /// without, and takes far more memory.
     pub keep_states: bool,
-    /// 0: no log; 1: the walked instructions; 2: each instruction with its state.
+    /// 0: no log; 1: the instructions of the path that is refused, each with what it changed; 2: those of every path.
     pub log_level: u8,
     /// Limits.
     pub limits: Limits,

@@ -1,6 +1,6 @@
 //! A refusal: the reason, where it arose, and how the path came there.
 
-use crate::facts::Stats;
+use crate::facts::{Stats, counts_line};
 use crate::reason::{Category, Reason};
 
 /// One step of the path that led to a refusal.
@@ -40,15 +40,8 @@ pub struct Refusal {
 impl Refusal {
     /// The end of the kernel's log for the same refusal: the reason's lines and the line of counts.
     pub fn kernel_format(&self) -> String {
-        format!(
-            "{}{}\nprocessed {} insns (limit 1000000) max_states_per_insn {} total_states {} peak_states {} mark_read 0\n",
-            self.log,
-            self.reason.kernel_text(),
-            self.stats.insns_processed,
-            self.max_states_per_insn,
-            self.stats.total_states,
-            self.stats.peak_states,
-        )
+        let counts = counts_line(&self.stats, self.max_states_per_insn);
+        format!("{}{}\n{counts}", self.log, self.reason.kernel_text())
     }
 }
 

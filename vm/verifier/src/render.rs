@@ -3,7 +3,6 @@
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use backstop_btf::Name;
-use backstop_isa::decode;
 use backstop_model::Program;
 
 use crate::reason::Reason;
@@ -66,7 +65,7 @@ fn snippet(
     kind: AnnotationKind,
     label: String,
 ) -> Snippet<'static, annotate_snippets::Annotation<'static>> {
-    let instr = decode(&program.slots, slot as usize).map_or_else(|_| "?".to_owned(), |i| i.to_string());
+    let instr = program.instruction_text(slot).unwrap_or_else(|| "?".to_owned());
     match source(program, slot) {
         Some(s) => Snippet::source(s.text)
             .line_start(s.line)

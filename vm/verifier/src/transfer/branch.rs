@@ -62,7 +62,6 @@ impl Verifier<'_> {
         }
         if let Some(taken) = self.decided(&c, &a, &b) {
             self.mark_operands(&c)?;
-            self.log_state();
             return Ok(if taken { Step::Goto(target) } else { Step::Next });
         }
         let linked = self.collect_linked(&c);
@@ -157,7 +156,6 @@ impl Verifier<'_> {
         } else {
             self.pending.push(other);
         }
-        self.log_state();
         // A branch that the sharper domain proves impossible is not walked.
         if dead.1 {
             let Some(next) = (!dead.0).then(|| self.pending.pop()).flatten() else { return Ok(Step::End) };

@@ -64,7 +64,7 @@ impl Verifier<'_> {
         let sleepable = matches!(self.instr(self.insn), Some(Instr::CallKfunc { .. }));
         let mut state = State::new(frame, sleepable, start);
         state.parent = None;
-        self.pending.push(Pending { state, insn: start, prev: self.insn });
+        self.pending.push(Pending { state, insn: start, prev: self.insn, log_at: self.log.position() });
         Ok(())
     }
 
