@@ -230,6 +230,19 @@ impl Reason {
             Reason::CallUnderLock { .. } | Reason::GlobalUnderLock { .. } => {
                 "unlock first; under a spin lock only static functions may be called"
             }
+            Reason::GraphLock { .. } => {
+                "take the bpf_spin_lock of the same map value or object first, through the same pointer"
+            }
+            Reason::GraphBorrowed { .. } => {
+                "find the node again under the lock that is held now; a pointer to it ends with the lock under which it was got"
+            }
+            Reason::KptrStore { .. } => "exchange it: `old = bpf_kptr_xchg(&v->p, new);`, and release what comes back",
+            Reason::StructFields { .. } => {
+                "give each list head and tree root its `__contains` tag and a bpf_spin_lock beside it"
+            }
+            Reason::KfuncNullArg { .. } | Reason::HelperNullArg { .. } => {
+                "test the pointer against NULL before it is passed: `if (!p) return 0;`"
+            }
             Reason::ThrowInCallback { .. } => {
                 "let the callback return 1 to stop, keep the cookie in its context, and throw after the loop"
             }

@@ -263,8 +263,9 @@ pub(crate) fn struct_records(btf: &Btf) -> Result<Vec<(TypeId, Record)>, (TypeId
         }
         all.push((id, found));
     }
+    let of = |id: TypeId| all.binary_search_by_key(&id, |(known, _)| *known).ok().and_then(|at| all.get(at));
     for (id, record) in &all {
-        owns_acyclic(&all, record).map_err(|e| (*id, e))?;
+        owns_acyclic(|id| of(id).map(|(_, r)| &r[..]), record).map_err(|e| (*id, e))?;
     }
     Ok(all)
 }
@@ -287,13 +288,15 @@ fn marks_struct(btf: &Btf, ty: TypeId) -> bool {
     }
 }
 
-/// A type that is both a root and a node must not own roots (Linux: `btf_check_and_fixup_fields`).
-pub(crate) fn owns_acyclic(structs: &[(TypeId, Record)], record: &[FieldAt]) -> Result<(), FieldError> {
+/// A type that is both a root and a node must not own roots (Linux: `btf_check_and_fixup_fields`). `record_of` gives the
+/// fields of a struct that has any.
+pub(crate) fn owns_acyclic<'r>(
+    record_of: impl Fn(TypeId) -> Option<&'r [FieldAt]>,
+    record: &[FieldAt],
+) -> Result<(), FieldError> {
     let is_node = record.iter().any(|f| f.class.is_node());
     for (value, _) in record.iter().filter_map(FieldAt::graph) {
-        let Some((_, of_value)) = structs.iter().find(|(id, _)| *id == value) else {
-            return Err(FieldError::Missing);
-        };
+        let Some(of_value) = record_of(value) else { return Err(FieldError::Missing) };
         if is_node && of_value.iter().any(|f| f.class.is_root()) {
             return Err(FieldError::Cycle);
         }

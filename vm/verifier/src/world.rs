@@ -6,9 +6,7 @@ use std::sync::Arc;
 use backstop_btf::{Btf, TypeId};
 use backstop_model::{MAP_F_RDONLY_PROG, MapKind, MapSpec, Program};
 
-use crate::fields::{
-    FieldAt, FieldClass, FieldError, Record, Target, map_record, misplaced, owns_acyclic, struct_records,
-};
+use crate::fields::{FieldAt, FieldClass, FieldError, Target, map_record, misplaced, owns_acyclic, struct_records};
 use crate::reason::{Check, Reason};
 use crate::state::{BtfRef, MapId};
 
@@ -172,10 +170,9 @@ impl World {
         if let Some(class) = misplaced(spec, record) {
             return Err(format!("maps of this kind can have no {}", class.name()));
         }
-        let number = self.position(btf, false).and_then(|n| self.btfs.get(n as usize));
-        let records: Vec<(TypeId, Record)> =
-            number.map_or_else(Vec::new, |t| t.records.iter().map(|(id, r)| (TypeId(*id), r.to_vec())).collect());
-        owns_acyclic(&records, record).map_err(|e: FieldError| e.what().to_owned())
+        let types = self.position(btf, false).and_then(|n| self.btfs.get(n as usize));
+        let record_of = |id: TypeId| types.and_then(|t| t.records.get(&id.0)).map(|r| &r[..]);
+        owns_acyclic(record_of, record).map_err(|e: FieldError| e.what().to_owned())
     }
 }
 
