@@ -10,6 +10,7 @@ mod objects;
 mod opening;
 mod running;
 mod throwing;
+mod unproven;
 mod verifying;
 
 pub use backstop_differ::{Generated, Source, Stream};
@@ -19,6 +20,7 @@ pub use objects::{COMMITTED, edit_script};
 pub use opening::{btf, open_object};
 pub use running::{elf_run, engines};
 pub use throwing::throw_unwind;
+pub use unproven::unproven;
 pub use verifying::verify;
 
 /// How far an oracle came with an input.
@@ -36,7 +38,7 @@ pub enum Outcome {
 pub type Oracle = fn(&[u8]) -> Outcome;
 
 /// All oracles by the names of their fuzz targets.
-pub const ALL: [(&str, Oracle); 8] = [
+pub const ALL: [(&str, Oracle); 9] = [
     ("btf", btf),
     ("codec", codec),
     ("elf_run", elf_run),
@@ -44,6 +46,7 @@ pub const ALL: [(&str, Oracle); 8] = [
     ("host_api", host_api),
     ("open_object", open_object),
     ("throw_unwind", throw_unwind),
+    ("unproven", unproven),
     ("verify", verify),
 ];
 

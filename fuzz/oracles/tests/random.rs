@@ -96,5 +96,6 @@ random! {
     host_api: 150, 60 percent;
     open_object: 1600, 1 percent;
     throw_unwind: 800, 20 percent;
+    unproven: 4000, 5 percent;
     verify: 1500, 20 percent;
 }
