@@ -8,7 +8,7 @@ mod known;
 
 pub use kernel::{Guard, Kernel, Loaded};
 
-use backstop::isa::{Instr, decode};
+use backstop::isa::{Instr, Pseudo, decode};
 use backstop::model::{MapKind, ProgType, Program};
 use backstop::verifier::Verified;
 use backstop::{Linker, Object, Packet};
@@ -195,14 +195,21 @@ fn left_out(program: &Program, verified: Option<&Verified>) -> Option<&'static s
     let tagged = |btf: &backstop::btf::Btf| {
         main.is_some_and(|main| btf.decl_tags(main, None).any(|tag| tag.starts_with("exception_callback:")))
     };
-    if !program.btf.as_ref().is_some_and(|btf| tagged(btf)) {
-        return None;
-    }
     let facts = verified.map(Verified::facts);
     let all_reached = facts.is_some_and(|facts| {
         let mut all = facts.subprograms.iter().enumerate();
         all.all(|(n, function)| function.reached || facts.exception_callback == Some(n))
     });
+    let names_function =
+        |slot: usize| matches!(decode(&program.slots, slot), Ok(Instr::LoadPseudo { kind: Pseudo::Func, .. }));
+    if verified.is_some() && !all_reached && (0..program.slots.len()).any(names_function) {
+        return Some(
+            "a callback that no path walks: Linux 6.18 ends with an internal error where it compiles the program",
+        );
+    }
+    if !program.btf.as_ref().is_some_and(|btf| tagged(btf)) {
+        return None;
+    }
     (!all_reached)
         .then_some("an exception callback beside a subprogram that may be dead: Linux 6.18 does not survive it")
 }
