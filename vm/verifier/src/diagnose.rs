@@ -167,6 +167,7 @@ impl Reason {
             | Reason::Unbounded { reg }
             | Reason::MaxOutside { reg, .. }
             | Reason::PacketOffset { reg, .. }
+            | Reason::PacketBounds { reg, .. }
             | Reason::StackOutside { reg, .. }
             | Reason::StackOutsideVar { reg, .. }
             | Reason::StackUnbounded { reg, .. }
@@ -204,7 +205,7 @@ impl Reason {
             Reason::MaxOutside { .. } | Reason::MinOutside { .. } | Reason::Unbounded { .. } => {
                 "bound the index before the access: `if (i >= SIZE) return 0;`, or mask it: `i &= SIZE - 1;`"
             }
-            Reason::PacketOffset { .. } => {
+            Reason::PacketOffset { .. } | Reason::PacketBounds { .. } => {
                 "compare with data_end before the access: `if (p + N > data_end) return ...;`, on the same pointer that is used"
             }
             Reason::SizeNegative { .. } | Reason::SizeUnbounded { .. } => {
