@@ -195,6 +195,12 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    /// The number 0 passes for a NULL pointer: another number would not, so that states must not stand for paths with one. Linux
+    /// does not look (docs/verifier-differences.md).
+    pub fn rests_on_null(&mut self, r: Reg) -> Check {
+        self.mark_precise(r)
+    }
+
     /// The value in a stack slot decides something.
     pub fn mark_slot_precise(&mut self, frame: usize, slot: usize) {
         if self.capable() {

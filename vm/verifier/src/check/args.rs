@@ -212,7 +212,9 @@ impl Verifier<'_> {
             return Reason::KfuncUnsupported { name: format!("bpf_{}", proto.name) }.fail();
         };
         let releases = proto.releases == Some(n as u8);
-        if !(nullable && reg.is_null()) {
+        if nullable && reg.is_null() {
+            self.rests_on_null(r)?;
+        } else {
             // What a program allocated may be given away as a kernel object may.
             let gives = arg == ArgKind::BtfOrNull && reg.flags.has(Flags::ALLOC);
             let given = if gives { Flags::ALLOC.with(Flags::PERCPU) } else { Flags::NONE };
@@ -509,7 +511,7 @@ impl Verifier<'_> {
             Kind::Ctx if self.free_context() => self.check_context_memory(r, size, write, zero_ok),
             _ => {
                 if zero_ok && size == 0 && reg.is_null() {
-                    return Ok(());
+                    return self.rests_on_null(r);
                 }
                 self.not_memory(r)
             }

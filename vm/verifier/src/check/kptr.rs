@@ -68,7 +68,7 @@ impl Verifier<'_> {
                 self.cur.set(r, loaded);
                 Ok(())
             }
-            Value::Reg(r) if self.reg(r).is_null() => Ok(()),
+            Value::Reg(r) if self.reg(r).is_null() => self.rests_on_null(r),
             Value::Reg(r) => self.check_kptr_value(r, kptr),
             Value::Imm(0) => Ok(()),
             Value::Imm(_) => Reason::KptrImm { off: kptr.field.off }.fail(),

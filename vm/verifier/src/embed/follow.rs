@@ -10,7 +10,7 @@ use backstop_isa::Instr;
 
 use super::claims::{Claims, opened};
 use super::concrete::Concrete;
-use super::inside::{base_of, check};
+use super::inside::{base_of, holds, miss};
 use super::violation::{Violation, ViolationKind};
 use crate::code::CallClass;
 use crate::env::Verifier;
@@ -37,6 +37,16 @@ struct Stand {
     frames: usize,
 }
 
+/// A call that calls back.
+#[derive(Debug)]
+struct Calling {
+    /// Frames of the run at the call.
+    frames: usize,
+    /// States that held it there. The verifier simulates the call anew after each round, from a state in which the call's
+    /// arguments claim nothing: they are still those that it judged before the first.
+    states: Vec<State>,
+}
+
 /// Follows one run of a program.
 pub struct Follower<'c> {
     claims: &'c Claims,
@@ -44,6 +54,8 @@ pub struct Follower<'c> {
     now: Option<Stand>,
     /// Callers of the global functions that run, each with the call as its last instruction.
     outer: Vec<Stand>,
+    /// Calls whose callbacks run, innermost last.
+    callbacks: Vec<Calling>,
     path: VecDeque<u32>,
     steps: u64,
 }
@@ -60,18 +72,23 @@ impl Claims {
         self.holding(slot, view).map(|_| ())
     }
 
-    /// The states at an instruction that hold a run.
+    /// The states at an instruction that hold a run, the first few.
     fn holding(&self, slot: u32, view: &dyn Concrete) -> Result<Vec<&State>, Box<Violation>> {
-        let (mut holding, mut misses) = (Vec::new(), Vec::new());
+        let mut holding = Vec::new();
+        let mut others = Vec::new();
         for state in self.at(slot) {
             let Some(base) = base_of(self, state, view) else { continue };
-            match check(self, state, view, base, false) {
-                Ok(()) => holding.push(state),
-                Err(why) if misses.len() < MAX_MISSES => misses.push(why),
-                Err(_) => {}
+            if holds(self, state, view, base, false) {
+                holding.push(state);
+                if holding.len() == MAX_STATES {
+                    break;
+                }
+            } else if others.len() < MAX_MISSES {
+                others.push((state, base));
             }
         }
         if holding.is_empty() {
+            let misses = others.into_iter().filter_map(|(state, base)| miss(self, state, view, base, false)).collect();
             return Err(Box::new(Violation { slot, kind: ViolationKind::Checkpoint, misses, path: Vec::new() }));
         }
         Ok(holding)
@@ -91,7 +108,15 @@ impl<'c> Follower<'c> {
         // They succeeded when the program was proved.
         let _ = verifier.prepare();
         verifier.ids = claims.ids;
-        Follower { claims, verifier, now: None, outer: Vec::new(), path: VecDeque::new(), steps: 0 }
+        Follower {
+            claims,
+            verifier,
+            now: None,
+            outer: Vec::new(),
+            callbacks: Vec::new(),
+            path: VecDeque::new(),
+            steps: 0,
+        }
     }
 
     /// Instructions followed so far.
@@ -118,13 +143,24 @@ impl<'c> Follower<'c> {
     fn stand(&mut self, slot: u32, view: &dyn Concrete) -> Result<(), Box<Violation>> {
         let frames = view.frames();
         let mut last = self.last(slot, view);
+        if let Some(last) =
+            last.take_if(|last| last.slot == slot && last.frames == frames && !self.loops_to_itself(slot))
+        {
+            // One instruction, another of its operations.
+            self.now = Some(last);
+            return Ok(());
+        }
         let mut states = Vec::new();
-        if let Some(last) = &mut last {
+        if let Some(last) = &last {
+            if frames == last.frames + 1 && self.verifier.aux_at(last.slot).call == CallClass::SyncCallback {
+                self.callbacks.push(Calling { frames: last.frames, states: last.states.clone() });
+            }
             states = self.lead_on(last, slot, view)?;
         }
+        while self.callbacks.pop_if(|call| call.frames >= frames).is_some() {}
         if last.is_none() || self.claims.is_checkpoint(slot) {
             let holding = self.claims.holding(slot, view)?;
-            states = holding.into_iter().take(MAX_STATES).map(opened).collect();
+            states = holding.into_iter().map(opened).collect();
         }
         states.truncate(MAX_STATES);
         self.now = Some(Stand { states, slot, frames });
@@ -152,6 +188,10 @@ impl<'c> Follower<'c> {
         Some(last)
     }
 
+    fn loops_to_itself(&self, slot: u32) -> bool {
+        matches!(self.verifier.instr(slot), Some(Instr::Branch { off: -1, .. } | Instr::MayGoto { off: -1 }))
+    }
+
     /// The run's outermost frame is still the function that begins at `start`.
     fn walks(&self, last: &Stand, start: u32) -> bool {
         let outermost = self.outer.first().unwrap_or(last);
@@ -165,11 +205,11 @@ impl<'c> Follower<'c> {
         for state in &last.states {
             let mut misses = Vec::new();
             let before = found.len();
-            for next in self.arrivals(state, last.slot, slot, &mut misses) {
+            for next in self.arrivals(state, last, slot, &mut misses) {
                 let Some(base) = base_of(self.claims, &next, view) else { continue };
-                match check(self.claims, &next, view, base, true) {
-                    Ok(()) => found.push(next),
-                    Err(why) => misses.push(why),
+                match miss(self.claims, &next, view, base, true) {
+                    None => found.push(next),
+                    Some(why) => misses.push(why),
                 }
             }
             if found.len() == before {
@@ -181,9 +221,9 @@ impl<'c> Follower<'c> {
     }
 
     /// States at `to` that the instruction at `from` leads to. Where the transfer refuses, its reason is a miss.
-    fn arrivals(&mut self, state: &State, from: u32, to: u32, misses: &mut Vec<String>) -> Vec<State> {
+    fn arrivals(&mut self, state: &State, last: &Stand, to: u32, misses: &mut Vec<String>) -> Vec<State> {
         let mut out = Vec::new();
-        let mut work = vec![(state.clone(), from)];
+        let mut work = vec![(state.clone(), last.slot)];
         for _ in 0..MAX_SILENT {
             let Some((state, at)) = work.pop() else { break };
             match self.transfer(state, at) {
@@ -191,8 +231,10 @@ impl<'c> Follower<'c> {
                     for (state, insn) in next {
                         if insn == to {
                             out.push(state);
-                        } else if self.is_silent(insn, at) {
+                        } else if matches!(self.verifier.instr(insn), Some(Instr::Jump { .. })) {
                             work.push((state, insn));
+                        } else if self.goes_on_after_callback(insn, at) {
+                            work.extend(self.with_arguments(state, last.frames).into_iter().map(|s| (s, insn)));
                         }
                     }
                 }
@@ -202,16 +244,24 @@ impl<'c> Follower<'c> {
         out
     }
 
-    /// A run shows no stop before this instruction: a jump, or a call that goes on after its callback.
-    fn is_silent(&self, insn: u32, from: u32) -> bool {
-        match self.verifier.instr(insn) {
-            Some(Instr::Jump { .. }) => true,
-            Some(_) => {
-                let after_callback = matches!(self.verifier.instr(from), Some(Instr::Exit));
-                after_callback && self.verifier.aux_at(insn).call == CallClass::SyncCallback
+    /// A call goes on after a round of its callback; a run shows no stop there.
+    fn goes_on_after_callback(&self, insn: u32, from: u32) -> bool {
+        let after_callback = matches!(self.verifier.instr(from), Some(Instr::Exit));
+        after_callback && self.verifier.aux_at(insn).call == CallClass::SyncCallback
+    }
+
+    /// The state back at a call, with the arguments that the call had. `frames`: those of the run in the callback.
+    fn with_arguments(&self, state: State, frames: usize) -> Vec<State> {
+        let Some(call) = self.callbacks.iter().rev().find(|call| call.frames + 1 == frames) else { return vec![state] };
+        let patched = |from: &State| {
+            let mut state = state.clone();
+            let arguments = from.frame().regs;
+            for (to, from) in state.frame_mut().regs.iter_mut().zip(arguments).take(6) {
+                *to = from;
             }
-            None => false,
-        }
+            state
+        };
+        call.states.iter().map(patched).collect()
     }
 
     /// What the verifier makes of one instruction: states and where each stands.

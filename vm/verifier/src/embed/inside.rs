@@ -11,7 +11,7 @@ use crate::state::{
     ADD_CONST, ADD_CONST32, AT_PKT_END, BEYOND_PKT_END, Byte, Flags, Frame, Kind, MapId, Marks, RegState, Slot, State,
 };
 
-/// Why a run is not inside, in words.
+/// Why a run is not inside, in words. Empty where nobody asked for them.
 type Outside = String;
 
 /// One question: a run and the frame of it that a state's outermost one stands for.
@@ -21,6 +21,8 @@ pub(super) struct Inside<'a> {
     base: usize,
     /// Scalars count though they are not marked.
     all: bool,
+    /// Reasons are wanted in words, which cost far more than the question.
+    words: bool,
     /// Values met of each id, to be compared.
     ids: Vec<(IdUse, u64)>,
 }
@@ -52,18 +54,33 @@ pub(super) fn base_of(claims: &Claims, state: &State, view: &dyn Concrete) -> Op
 }
 
 /// Whether the run is inside the state. With `all`, every scalar counts.
-pub(super) fn check(
+pub(super) fn holds(claims: &Claims, state: &State, view: &dyn Concrete, base: usize, all: bool) -> bool {
+    ask(claims, state, view, base, all, false).is_ok()
+}
+
+/// Why the run is not inside the state.
+pub(super) fn miss(claims: &Claims, state: &State, view: &dyn Concrete, base: usize, all: bool) -> Option<Outside> {
+    ask(claims, state, view, base, all, true).err()
+}
+
+fn ask(
     claims: &Claims,
     state: &State,
     view: &dyn Concrete,
     base: usize,
     all: bool,
+    words: bool,
 ) -> Result<(), Outside> {
-    let mut question = Inside { claims, view, base, all: all || claims.all_count(), ids: Vec::new() };
-    (0..state.frames.len()).try_for_each(|n| question.frame(n, state))
+    let mut question = Inside { claims, view, base, all: all || claims.all_count(), words, ids: Vec::new() };
+    // The innermost frame is the likeliest to differ.
+    (0..state.frames.len()).rev().try_for_each(|n| question.frame(n, state))
 }
 
 impl Inside<'_> {
+    fn say(&self, words: impl FnOnce() -> String) -> Outside {
+        if self.words { words() } else { String::new() }
+    }
+
     fn frame(&mut self, n: usize, state: &State) -> Result<(), Outside> {
         let (frame, marks) = (state.frame_at(n), state.marks_of(n));
         for reg in (0..Reg::COUNT as u8).filter_map(Reg::new) {
@@ -77,10 +94,11 @@ impl Inside<'_> {
                 if n < state.top() && i < 6 {
                     continue;
                 }
-                return Err(format!("frame {n}: r{i} was never written, the claim is {claim:?}"));
+                return Err(self.say(|| format!("frame {n}: r{i} was never written, the claim is {claim:?}")));
             };
             let claimed = self.all || marks.reg(i);
-            self.value(claim, claimed, value).map_err(|why| format!("frame {n}: r{i} = {value:#x}: {why}"))?;
+            self.value(claim, claimed, value)
+                .map_err(|why| self.say(|| format!("frame {n}: r{i} = {value:#x}: {why}")))?;
         }
         self.stack(n, frame, marks)
     }
@@ -92,12 +110,16 @@ impl Inside<'_> {
                 let at = low + j as i32;
                 match self.view.stack_byte(self.base + n, at) {
                     Some(0) => {}
-                    got => return Err(format!("frame {n}: the byte at fp{at} is {got:?}, the claim is {byte:?}")),
+                    got => {
+                        return Err(
+                            self.say(|| format!("frame {n}: the byte at fp{at} is {got:?}, the claim is {byte:?}"))
+                        );
+                    }
                 }
             }
             if slot.is_spill() {
                 self.spilled(n, slot, low, self.all || marks.slot(i))
-                    .map_err(|why| format!("frame {n}: spilled at fp{low}: {why}"))?;
+                    .map_err(|why| self.say(|| format!("frame {n}: spilled at fp{low}: {why}")))?;
             }
         }
         Ok(())
@@ -111,11 +133,11 @@ impl Inside<'_> {
                 Some(b) => *byte = b,
                 // Privileged programs may read what was never written, which counts as any number.
                 None if slot.is_spilled_scalar() && !claimed => return Ok(()),
-                None => return Err(format!("was never written, the claim is {:?}", slot.spilled())),
+                None => return Err(self.say(|| format!("was never written, the claim is {:?}", slot.spilled()))),
             }
         }
         let value = u64::from_le_bytes(bytes);
-        self.value(slot.spilled(), claimed, value).map_err(|why| format!("{value:#x}: {why}"))
+        self.value(slot.spilled(), claimed, value).map_err(|why| self.say(|| format!("{value:#x}: {why}")))
     }
 
     /// One value and what is claimed of it.
@@ -129,14 +151,14 @@ impl Inside<'_> {
                 return Ok(());
             }
         } else if value == 0 && claim.not_null() {
-            return Err(format!("NULL, the claim is {}", claim.type_name()));
+            return Err(self.say(|| format!("NULL, the claim is {}", claim.type_name())));
         }
         self.pointer(claim, value)
     }
 
     fn scalar(&mut self, claim: &RegState, value: u64) -> Result<(), Outside> {
         if !claim.var.contains(value) {
-            return Err(format!("the claim is {:?}", claim.var));
+            return Err(self.say(|| format!("the claim is {:?}", claim.var)));
         }
         let id = claim.base_id();
         let distance = if claim.id & ADD_CONST != 0 { claim.off } else { 0 };
@@ -154,7 +176,9 @@ impl Inside<'_> {
         }
         match self.ids.iter().find(|(k, _)| *k == key) {
             Some((_, v)) if *v == value => Ok(()),
-            Some((_, v)) => Err(format!("has {key:?} with another that gives {v:#x}, and gives {value:#x}")),
+            Some((_, v)) => {
+                Err(self.say(|| format!("has {key:?} with another that gives {v:#x}, and gives {value:#x}")))
+            }
             None => {
                 self.ids.push((key, value));
                 Ok(())
@@ -195,7 +219,8 @@ impl Inside<'_> {
                 PlaceKind::Map { map: found } => self.is_map(map, found),
                 _ => false,
             }),
-            Kind::Func(sub) => {
+            // One that was computed with can't be called.
+            Kind::Func(sub) if claim.off == 0 && claim.var.is_const() == Some(0) => {
                 let start = self.claims.functions.get(sub as usize).map(|f| f.start);
                 self.whole(value, "a function", |kind| match kind {
                     PlaceKind::Function { slot } => Some(slot) == start,
@@ -218,12 +243,12 @@ impl Inside<'_> {
 
     /// The distance from `start` must be in the claimed offsets.
     fn based(&self, claim: &RegState, value: u64, start: Option<u64>, what: &str) -> Result<(), Outside> {
-        let Some(start) = start else { return Err(format!("{what} is not there")) };
+        let Some(start) = start else { return Err(self.say(|| format!("{what} is not there"))) };
         let off = value.wrapping_sub(start);
         if claim.var.contains(off.wrapping_sub(i64::from(claim.off) as u64)) {
             return Ok(());
         }
-        Err(format!("lies {} from {what}, the claim is {} and {:?}", off as i64, claim.off, claim.var))
+        Err(self.say(|| format!("lies {} from {what}, the claim is {} and {:?}", off as i64, claim.off, claim.var)))
     }
 
     /// How much of the packet is known to be there, counted from the pointer less its fixed offset.
@@ -237,7 +262,7 @@ impl Inside<'_> {
         };
         if !fine {
             let left = end.wrapping_sub(base) as i64;
-            return Err(format!("has {left} bytes before the end, the claim is {}", claim.range));
+            return Err(self.say(|| format!("has {left} bytes before the end, the claim is {}", claim.range)));
         }
         self.same(IdUse::Packet(claim.id), claim.id, base)
     }
@@ -259,7 +284,7 @@ impl Inside<'_> {
             // Moved out, perhaps into something else; it can't be followed before it is moved back.
             return Ok(());
         }
-        Err(format!("lies in {place:?}, the claim is {} at {low} to {high}", claim.type_name()))
+        Err(self.say(|| format!("lies in {place:?}, the claim is {} at {low} to {high}", claim.type_name())))
     }
 
     /// Bytes of the map's keys or values; 0 for maps that the program has only by another map.
@@ -271,7 +296,7 @@ impl Inside<'_> {
     fn whole(&self, value: u64, what: &str, fits: impl Fn(PlaceKind) -> bool) -> Result<(), Outside> {
         match self.view.region(value) {
             Some(place) if fits(place.kind) => Ok(()),
-            place => Err(format!("is {place:?}, the claim is {what} of the program's")),
+            place => Err(self.say(|| format!("is {place:?}, the claim is {what} of the program's"))),
         }
     }
 
@@ -285,7 +310,7 @@ impl Inside<'_> {
             return Ok(());
         }
         let Some(place) = place.filter(|p| p.kind != PlaceKind::Object) else {
-            return Err(format!("lies in {place:?}, the claim is memory of {size} bytes"));
+            return Err(self.say(|| format!("lies in {place:?}, the claim is memory of {size} bytes")));
         };
         // Starts that the region allows, and those that the offsets allow.
         let offset = place.offset as i64;
@@ -294,6 +319,6 @@ impl Inside<'_> {
         if first <= last {
             return Ok(());
         }
-        Err(format!("lies in {place:?}, the claim is memory of {size} bytes at {low} to {high}"))
+        Err(self.say(|| format!("lies in {place:?}, the claim is memory of {size} bytes at {low} to {high}")))
     }
 }

@@ -55,6 +55,9 @@ impl Verifier<'_> {
         if !matches!(btf.resolved(p.ty), Type::Ptr { .. }) {
             return self.check_kfunc_scalar(p, &reg, meta).map(|()| false);
         }
+        if reg.is_null() {
+            self.rests_on_null(p.r)?;
+        }
         let trusts = kfunc.flags.trusted_args || kfunc.flags.release;
         let nullable = p.has("__nullable") || p.has("__opt");
         if (reg.is_null() || reg.maybe_null()) && (trusts || kfunc.flags.rcu) && !nullable {
@@ -228,7 +231,7 @@ impl Verifier<'_> {
     /// Memory of a known size behind a register: read, and written unless `const` (Linux: `check_mem_reg`).
     pub fn check_sized(&mut self, r: Reg, reg: &RegState, size: i64, write: bool) -> Check {
         if reg.is_null() {
-            return Ok(());
+            return self.rests_on_null(r);
         }
         let nullable = reg.maybe_null();
         if nullable {
