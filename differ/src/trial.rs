@@ -2,7 +2,7 @@
 
 use backstop::ir::Callee;
 use backstop::model::Program as Linked;
-use backstop::{Loaded, Program, Proof};
+use backstop::{LoadError, Loaded, Program, Proof};
 
 use crate::column::Columns;
 use crate::generate::UNSTEADY;
@@ -106,6 +106,8 @@ impl Columns {
     pub fn attempt(&mut self, program: &Linked, inputs: &[Vec<u8>], compare: Compare, insns: u64) -> Tried {
         match self.prove(program, insns) {
             None => Tried::PassedOver,
+            // A proof that was given up says nothing of the program.
+            Some(Err(LoadError::Refused { refusal, .. })) if refusal.stats.insns_processed > insns => Tried::PassedOver,
             Some(Err(error)) => Tried::Refused(error.to_string()),
             Some(Ok(proof)) => self.run(proof, inputs, compare),
         }

@@ -103,6 +103,10 @@ fn keep<T>(all: &mut Vec<T>, one: T) {
 
 impl World<'_, '_> {
     fn call(&mut self) {
+        if self.objects.is_empty() {
+            // Without one there is little to call.
+            return self.open();
+        }
         match self.source.byte() % 24 {
             0..=2 => self.open(),
             3 => self.set_global(),

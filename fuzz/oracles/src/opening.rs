@@ -1,18 +1,34 @@
 //! Objects and type data of any bytes: an error or a value, never a panic.
 
 use backstop::btf::{Btf, BtfExt, Kind};
+use backstop_differ::Source;
 use backstop_object::{Object, StandardEnv};
 
 use crate::Outcome;
+use crate::objects::{committed, edit_script};
 
+/// First bytes of an object.
+const ELF: &[u8] = b"\x7fELF";
+/// Edits of a committed object.
+const EDITS: usize = 8;
 /// Programs of one object that are linked: enough to meet every path, few enough to stay quick.
 const MAX_LINKED: usize = 64;
 
-/// Opens an object, asks everything of it that listings ask, and links its programs.
+/// Opens an object (a committed one with edits, if the bytes are none themselves), asks everything of it that listings ask, and links its programs.
 ///
 /// # Panics
 /// If what was opened contradicts itself.
 pub fn open_object(data: &[u8]) -> Outcome {
+    if data.starts_with(ELF) {
+        return open(data);
+    }
+    let mut source = Source::new(data);
+    let mut bytes = committed(&mut source).1.to_vec();
+    edit_script(&mut bytes, &mut source, EDITS);
+    open(&bytes)
+}
+
+fn open(data: &[u8]) -> Outcome {
     let object = match Object::parse(data, "fuzz") {
         Ok(object) => object,
         Err(error) => {

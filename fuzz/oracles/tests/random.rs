@@ -93,8 +93,8 @@ random! {
     codec: 4000, 5 percent;
     elf_run: 60, 10 percent;
     engines: 1500, 30 percent;
-    host_api: 150, 60 percent;
-    open_object: 1600, 1 percent;
+    host_api: 150, 80 percent;
+    open_object: 400, 20 percent;
     throw_unwind: 800, 20 percent;
     unproven: 4000, 5 percent;
     verify: 1500, 20 percent;
