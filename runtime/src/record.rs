@@ -78,14 +78,19 @@ pub(crate) struct RunRecord<'run> {
     pub(crate) context: u64,
     /// Packet bytes, for legacy packet loads and packet helpers: address and length.
     pub(crate) packet: (u64, u64),
-    /// The index that a walk over an array shows its callback.
-    pub(crate) array_key: u32,
+    /// The indices that walks over arrays show their callbacks, outermost first: a callback may walk another, and both read theirs.
+    pub(crate) array_keys: [u32; MAX_WALKS],
+    /// Walks over arrays that are under way.
+    pub(crate) array_walks: usize,
     /// What the outermost boundary caught: cookie and frames.
     pub(crate) cookie: u64,
     pub(crate) walk: Walk,
     /// The end that waits to be carried to the run's start.
     pub(crate) end: Option<End>,
 }
+
+/// Walks over arrays in each other: each is made by a frame and calls back in another (I6).
+pub(crate) const MAX_WALKS: usize = 8;
 
 impl RunRecord<'_> {
     /// Whether nothing but main's return has ended the run: no throw was caught by the outermost boundary, and no end waits.

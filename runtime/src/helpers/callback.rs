@@ -6,6 +6,7 @@ use super::errno;
 use super::map::map_argument;
 use crate::call::{Call, Ended};
 use crate::maps::Storage;
+use crate::record::MAX_WALKS;
 
 /// Most rounds of `bpf_loop` (Linux: `BPF_MAX_LOOPS`).
 const MAX_LOOPS: u32 = 8 * 1024 * 1024;
@@ -42,17 +43,18 @@ pub(super) fn for_each_map_elem(call: &mut Call<'_, '_>, args: [u64; 5]) -> Resu
     match map.storage() {
         Storage::Array(array) => {
             // The key lies in the record, not in this frame: a callback may keep its address, and the program use it later.
-            let outer = call.run.array_key;
+            let walk = call.run.array_walks.min(MAX_WALKS - 1);
+            call.run.array_walks = walk + 1;
             for index in 0..array.entries() {
                 let Some(value) = array.address(index, copy) else { break };
                 visited += 1;
-                call.run.array_key = index;
-                let key = std::ptr::from_ref(&call.run.array_key) as u64;
+                call.run.array_keys[walk] = index;
+                let key = std::ptr::from_ref(&call.run.array_keys[walk]) as u64;
                 if call.call_back(callback, [map_address, key, value, ctx, 0])? != 0 {
                     break;
                 }
             }
-            call.run.array_key = outer;
+            call.run.array_walks = walk;
         }
         Storage::Hash(hash) => {
             let mut chain = Vec::new();

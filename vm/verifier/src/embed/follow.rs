@@ -5,6 +5,7 @@
 //! opened) must lead on as they do, since pruning relied on that: a refusal on the way is a violation too.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use backstop_isa::Instr;
 
@@ -15,7 +16,7 @@ use super::violation::{Violation, ViolationKind};
 use crate::code::CallClass;
 use crate::env::Verifier;
 use crate::explore::Step;
-use crate::state::State;
+use crate::state::{Frame, State};
 
 /// States of a checkpoint that are followed.
 const MAX_STATES: usize = 4;
@@ -45,6 +46,8 @@ struct Calling {
     /// States that held it there. The verifier simulates the call anew after each round, from a state in which the call's
     /// arguments claim nothing: they are still those that it judged before the first.
     states: Vec<State>,
+    /// Rounds of the callback that were begun. A state of a later round does not hold an earlier one: fewer are left.
+    rounds: u32,
 }
 
 /// Follows one run of a program.
@@ -69,15 +72,25 @@ impl Claims {
         if !self.is_checkpoint(slot) {
             return Ok(());
         }
-        self.holding(slot, view).map(|_| ())
+        self.holding(slot, view, &|_| u32::MAX).map(|_| ())
     }
 
-    /// The states at an instruction that hold a run, the first few.
-    fn holding(&self, slot: u32, view: &dyn Concrete) -> Result<Vec<&State>, Box<Violation>> {
+    /// The states at an instruction that hold a run, the first few. `rounds`: those begun of the callback that a frame of the run
+    /// waits for.
+    fn holding(
+        &self,
+        slot: u32,
+        view: &dyn Concrete,
+        rounds: &dyn Fn(usize) -> u32,
+    ) -> Result<Vec<&State>, Box<Violation>> {
         let mut holding = Vec::new();
         let mut others = Vec::new();
         for state in self.at(slot) {
             let Some(base) = base_of(self, state, view) else { continue };
+            let begun = |(n, f): (usize, &Arc<Frame>)| f.callback_depth <= rounds(base + n);
+            if !state.frames.iter().enumerate().all(begun) {
+                continue;
+            }
             if holds(self, state, view, base, false) {
                 holding.push(state);
                 if holding.len() == MAX_STATES {
@@ -153,13 +166,21 @@ impl<'c> Follower<'c> {
         let mut states = Vec::new();
         if let Some(last) = &last {
             if frames == last.frames + 1 && self.verifier.aux_at(last.slot).call == CallClass::SyncCallback {
-                self.callbacks.push(Calling { frames: last.frames, states: last.states.clone() });
+                self.callbacks.push(Calling { frames: last.frames, states: last.states.clone(), rounds: 1 });
+            } else if frames == last.frames && slot == view.function(frames - 1) && self.ends_frame(last.slot) {
+                // The next round.
+                if let Some(call) = self.callbacks.last_mut().filter(|call| call.frames + 1 == frames) {
+                    call.rounds = call.rounds.saturating_add(1);
+                }
             }
             states = self.lead_on(last, slot, view)?;
         }
         while self.callbacks.pop_if(|call| call.frames >= frames).is_some() {}
         if last.is_none() || self.claims.is_checkpoint(slot) {
-            let holding = self.claims.holding(slot, view)?;
+            let rounds = |frame: usize| {
+                self.callbacks.iter().find(|call| call.frames == frame + 1).map_or(0, |call| call.rounds)
+            };
+            let holding = self.claims.holding(slot, view, &rounds)?;
             states = holding.into_iter().map(opened).collect();
         }
         states.truncate(MAX_STATES);
@@ -186,6 +207,10 @@ impl<'c> Follower<'c> {
             last = caller;
         }
         Some(last)
+    }
+
+    fn ends_frame(&self, slot: u32) -> bool {
+        matches!(self.verifier.instr(slot), Some(Instr::Exit))
     }
 
     fn loops_to_itself(&self, slot: u32) -> bool {
@@ -246,8 +271,7 @@ impl<'c> Follower<'c> {
 
     /// A call goes on after a round of its callback; a run shows no stop there.
     fn goes_on_after_callback(&self, insn: u32, from: u32) -> bool {
-        let after_callback = matches!(self.verifier.instr(from), Some(Instr::Exit));
-        after_callback && self.verifier.aux_at(insn).call == CallClass::SyncCallback
+        self.ends_frame(from) && self.verifier.aux_at(insn).call == CallClass::SyncCallback
     }
 
     /// The state back at a call, with the arguments that the call had. `frames`: those of the run in the callback.

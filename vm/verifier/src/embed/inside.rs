@@ -7,6 +7,7 @@ use backstop_isa::Reg;
 
 use super::claims::Claims;
 use super::concrete::{Concrete, Place, PlaceKind};
+use crate::domain;
 use crate::state::{
     ADD_CONST, ADD_CONST32, AT_PKT_END, BEYOND_PKT_END, Byte, Flags, Frame, Kind, MapId, Marks, RegState, Slot, State,
 };
@@ -137,7 +138,13 @@ impl Inside<'_> {
             }
         }
         let value = u64::from_le_bytes(bytes);
-        self.value(slot.spilled(), claimed, value).map_err(|why| self.say(|| format!("{value:#x}: {why}")))
+        // The claim is of the register before it was cut.
+        let spilled = *slot.spilled();
+        let cut = match spilled.is_scalar() && size < 8 {
+            true => RegState { var: domain::zero_extend_load(size as u32, &spilled.var), ..spilled },
+            false => spilled,
+        };
+        self.value(&cut, claimed, value).map_err(|why| self.say(|| format!("{value:#x}: {why}")))
     }
 
     /// One value and what is claimed of it.
