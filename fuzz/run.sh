@@ -12,7 +12,7 @@
 set -euo pipefail
 
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-targets=(btf codec elf_run engines host_api open_object throw_unwind unproven verify)
+targets=(btf codec elf_run embedding engines host_api open_object throw_unwind unproven verify)
 build_dir=${CARGO_TARGET_DIR:-$here/../target}/fuzz
 bin=$build_dir/release
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod codec;
+mod embedding;
 mod host_api;
 mod objects;
 mod opening;
@@ -15,6 +16,7 @@ mod verifying;
 
 pub use backstop_differ::{Generated, Source, Stream};
 pub use codec::codec;
+pub use embedding::embedding;
 pub use host_api::host_api;
 pub use objects::{COMMITTED, edit_script};
 pub use opening::{btf, open_object};
@@ -38,10 +40,11 @@ pub enum Outcome {
 pub type Oracle = fn(&[u8]) -> Outcome;
 
 /// All oracles by the names of their fuzz targets.
-pub const ALL: [(&str, Oracle); 9] = [
+pub const ALL: [(&str, Oracle); 10] = [
     ("btf", btf),
     ("codec", codec),
     ("elf_run", elf_run),
+    ("embedding", embedding),
     ("engines", engines),
     ("host_api", host_api),
     ("open_object", open_object),
@@ -53,7 +56,7 @@ pub const ALL: [(&str, Oracle); 9] = [
 /// The program that an oracle makes of these bytes, for reports. `None` if it makes none.
 pub fn explain(target: &str, data: &[u8]) -> Option<Generated> {
     match target {
-        "engines" => running::made(data),
+        "engines" | "embedding" => running::made(data),
         "throw_unwind" => Some(throwing::made(data)),
         "verify" => verifying::made(data),
         _ => None,

@@ -30,7 +30,7 @@ pub(crate) fn same_everywhere(
     }
 }
 
-fn listing(program: &Linked) -> String {
+pub(crate) fn listing(program: &Linked) -> String {
     let kind = &program.kind;
     format!("{:?}, maps {:?}\n{}", kind.ty, program.maps.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), {
         backstop::isa::disassemble(&program.slots)
@@ -64,6 +64,14 @@ fn wanted(data: &[u8]) -> Option<Wanted> {
             damage(&mut program.slots, &mut source, 4);
             Some(Wanted::Real(Generated { program, input }))
         }
+    }
+}
+
+/// The program that [`engines`] makes of these bytes, and whether it is judged without privileges.
+pub(crate) fn wanted_program(data: &[u8]) -> Option<(Generated, bool)> {
+    match wanted(data)? {
+        Wanted::Generated(made) | Wanted::Real(made) => Some((made, false)),
+        Wanted::Damaged(made) => Some((made, true)),
     }
 }
 

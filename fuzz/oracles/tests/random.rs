@@ -92,6 +92,7 @@ random! {
     btf: 4000, 1 percent;
     codec: 4000, 5 percent;
     elf_run: 60, 10 percent;
+    embedding: 600, 30 percent;
     engines: 1500, 30 percent;
     host_api: 150, 80 percent;
     open_object: 400, 20 percent;
