@@ -48,7 +48,8 @@ Examples:
 const INSPECT_HELP: &str = "\
 Examples:
   backstop inspect firewall.bpf.o
-  backstop inspect firewall.bpf.o --json | jq '.maps[].name'";
+  backstop inspect firewall.bpf.o --json | jq '.maps[].name'
+  backstop inspect --helpers xdp";
 
 const DISASM_HELP: &str = "\
 Examples:
@@ -109,6 +110,33 @@ pub struct Judging {
     /// Refuse what Linux refuses to unprivileged users
     #[arg(long)]
     pub unprivileged: bool,
+    /// Give a map this capacity before it is made: many objects leave max_entries at 0 for their host; repeatable
+    #[arg(long, value_name = "NAME=N", value_parser = map_size)]
+    pub map_size: Vec<(String, u32)>,
+    /// Give a variable of .kconfig its value: a number, or y, m or n (1, 2, 0); LINUX_KERNEL_VERSION is 6.18.0 otherwise; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = kconfig)]
+    pub kconfig: Vec<(String, u64)>,
+}
+
+fn pair(text: &str) -> Result<(&str, &str), String> {
+    text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| "write it as NAME=NUMBER".to_owned())
+}
+
+fn map_size(text: &str) -> Result<(String, u32), String> {
+    let (name, size) = pair(text)?;
+    size.parse().map(|size| (name.to_owned(), size)).map_err(|e| format!("`{size}`: {e}"))
+}
+
+fn kconfig(text: &str) -> Result<(String, u64), String> {
+    let (name, value) = pair(text)?;
+    let number = match (value, value.strip_prefix("0x")) {
+        ("y", _) => Some(1),
+        ("m", _) => Some(2),
+        ("n", _) => Some(0),
+        (_, Some(digits)) => u64::from_str_radix(digits, 16).ok(),
+        _ => value.parse().ok().or_else(|| value.parse::<i64>().ok().map(|n| n as u64)),
+    };
+    number.map(|n| (name.to_owned(), n)).ok_or_else(|| format!("`{value}` is neither a number nor y, m or n"))
 }
 
 /// What a run would bring, where nothing is run.
@@ -230,8 +258,11 @@ pub enum EngineArg {
 #[derive(Args, Debug)]
 pub struct InspectArgs {
     /// Object file
-    #[arg(value_name = "OBJ")]
-    pub object: PathBuf,
+    #[arg(value_name = "OBJ", required_unless_present = "helpers", conflicts_with = "helpers")]
+    pub object: Option<PathBuf>,
+    /// List the helpers and kfuncs that programs of a type may call; the type by Linux's name or as SEC() has it
+    #[arg(long, value_name = "TYPE")]
+    pub helpers: Option<String>,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

@@ -51,7 +51,13 @@ impl Session {
     /// Opens an object for an engine.
     pub fn open(engine: &Engine, path: &Path, judging: &Judging) -> Result<Session> {
         files::check_regular(path)?;
-        let object = engine.open_file(path).map_err(Failure::input)?;
+        let mut object = engine.open_file(path).map_err(Failure::input)?;
+        for (name, size) in &judging.map_size {
+            object.set_max_entries(name, *size).map_err(|e| Failure::input(format_args!("{}: {e}", path.display())))?;
+        }
+        for (name, value) in &judging.kconfig {
+            object.set_kconfig(name, *value).map_err(|e| Failure::input(format_args!("{}: {e}", path.display())))?;
+        }
         let mut linker = Linker::new(engine);
         if let Some(path) = &judging.btf {
             linker.btf(files::btf(path)?);

@@ -192,3 +192,47 @@ fn repeated_runs_are_timed() {
     assert_eq!(lines[0]["retval"], 16);
     assert!(lines[0]["ns_per_run"].as_f64().is_some_and(|ns| ns > 0.0));
 }
+
+#[test]
+fn maps_are_sized_by_the_host() {
+    let object = object("sizes.bpf.o");
+    let args = ["run", &object, "--program", "uses_unsized", "--json", "--engine", all_engines()];
+    for line in backstop(&args).ends(1).lines() {
+        let error = line["error"].as_str().unwrap_or_default();
+        assert!(error.contains("max_entries is 0") && error.contains("--map-size NAME=N"), "{line}");
+        assert_eq!(error.matches("program `").count(), 1, "{error}");
+    }
+    let sized: Vec<&str> = args.iter().copied().chain(["--map-size", "unsized_hash=4"]).collect();
+    for line in backstop(&sized).ends(0).lines() {
+        assert_eq!(line["retval"], 35, "{line}");
+    }
+    let other: Vec<&str> = args.iter().copied().chain(["--map-size", "unsized=4"]).collect();
+    backstop(&other).ends(1).complains("no map `unsized`");
+    for wrong in ["unsized_hash", "unsized_hash=many", "=4"] {
+        let wrong: Vec<&str> = args.iter().copied().chain(["--map-size", wrong]).collect();
+        backstop(&wrong).ends(2);
+    }
+    let lines = backstop(&["inspect", &object, "--json"]).ends(0).lines();
+    let maps = lines[0]["maps"].as_array().expect("maps");
+    let events = maps.iter().find(|m| m["name"] == "events").expect("events");
+    let cpus = std::thread::available_parallelism().expect("processors").get();
+    assert_eq!(events["max_entries"].as_u64(), u64::try_from(cpus).ok(), "one for each processor, as libbpf has it");
+}
+
+#[test]
+fn kconfig_values_are_given() {
+    let object = object("sizes.bpf.o");
+    let run = |program, given: &[&str]| {
+        let args = ["run", &object, "--program", program, "--json", "--engine", "interp"];
+        backstop(&args.into_iter().chain(given.iter().copied()).collect::<Vec<_>>())
+    };
+    assert_eq!(run("asks_version", &[]).ends(0).lines()[0]["retval"], 1);
+    assert_eq!(run("asks_version", &["--kconfig", "LINUX_KERNEL_VERSION=0x60600"]).ends(0).lines()[0]["retval"], 0);
+    let refused = run("asks_config", &[]).ends(1).lines();
+    let error = refused[0]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("CONFIG_PREEMPT") && error.contains("--kconfig"), "{error}");
+    assert_eq!(run("asks_config", &["--kconfig", "CONFIG_PREEMPT=y"]).ends(0).lines()[0]["retval"], 5);
+    assert_eq!(run("asks_config", &["--kconfig", "CONFIG_PREEMPT=n"]).ends(0).lines()[0]["retval"], 6);
+    run("asks_config", &["--kconfig", "CONFIG_PREEMPT=256"]).ends(1).complains("fit");
+    run("asks_config", &["--kconfig", "CONFIG_NONE=1"]).ends(1).complains("CONFIG_NONE");
+}

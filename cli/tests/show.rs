@@ -157,3 +157,17 @@ fn jit_dump_interleaves_bpf_ir_and_machine_code() {
     }
     assert!(said.out.lines().any(|l| l.starts_with("; ") && l.contains("firewall.bpf.c:")), "source lines");
 }
+
+#[test]
+fn what_programs_of_a_type_may_call() {
+    let said = backstop(&["inspect", "--helpers", "xdp"]).ends(0);
+    assert!(said.out.contains("bpf_xdp_adjust_head") && said.out.contains("bpf_throw"), "{}", said.out);
+    assert!(!said.out.contains("bpf_skb_store_bytes"), "{}", said.out);
+    let lines = backstop(&["inspect", "--helpers", "tc", "--json"]).ends(0).lines();
+    assert_eq!(lines[0]["type"], "sched_cls");
+    let helpers = lines[0]["helpers"].as_array().expect("helpers");
+    assert!(helpers.iter().any(|h| h["name"] == "bpf_skb_store_bytes" && h["number"] == 9), "{helpers:?}");
+    backstop(&["inspect", "--helpers", "sched_clss"]).ends(2).complains("did you mean `sched_cls`");
+    backstop(&["inspect"]).ends(2);
+    backstop(&["inspect", &firewall(), "--helpers", "xdp"]).ends(2);
+}

@@ -5,12 +5,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// All slots of an engine.
-pub(crate) struct CpuSlots(Box<[Padded]>);
+use crossbeam::utils::CachePadded;
 
-/// A cache line each: leases are taken on every run that needs one.
-#[repr(align(64))]
-struct Padded(AtomicBool);
+/// All slots of an engine.
+///
+/// Each lies apart from the others: leases are taken on every run that needs one.
+pub(crate) struct CpuSlots(Box<[CachePadded<AtomicBool>]>);
 
 /// A leased slot; given back when dropped.
 pub(crate) struct CpuLease<'a> {
@@ -20,7 +20,7 @@ pub(crate) struct CpuLease<'a> {
 
 impl CpuSlots {
     pub(crate) fn new(count: u32) -> CpuSlots {
-        CpuSlots((0..count.max(1)).map(|_| Padded(AtomicBool::new(false))).collect())
+        CpuSlots((0..count.max(1)).map(|_| CachePadded::new(AtomicBool::new(false))).collect())
     }
 
     /// How many there are.
@@ -32,7 +32,7 @@ impl CpuSlots {
     pub(crate) fn lease(&self, hint: u32) -> Option<CpuLease<'_>> {
         let count = self.count();
         (0..count).map(|n| (hint % count + n) % count).find_map(|index| {
-            let taken = &self.0.get(index as usize)?.0;
+            let taken = self.0.get(index as usize)?;
             let was = taken.load(Ordering::Relaxed) || taken.swap(true, Ordering::Acquire);
             // Lazily: a lease that is made and dropped would free somebody else's slot.
             (!was).then(|| CpuLease { slots: self, index })
@@ -50,7 +50,7 @@ impl CpuLease<'_> {
 impl Drop for CpuLease<'_> {
     fn drop(&mut self) {
         if let Some(slot) = self.slots.0.get(self.index as usize) {
-            slot.0.store(false, Ordering::Release);
+            slot.store(false, Ordering::Release);
         }
     }
 }

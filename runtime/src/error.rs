@@ -93,12 +93,27 @@ pub enum ObjectUseError {
         /// The object's.
         wanted: String,
     },
+    /// Something that can't be settled so before the load.
+    #[error(transparent)]
+    Settle(#[from] Box<ObjectError>),
+    /// A map that was replaced keeps the other one's sizes.
+    #[error("map `{name}` was replaced by another one; size that one, or set the size first")]
+    Replaced {
+        /// The map.
+        name: String,
+    },
     /// A map or program of another engine.
     #[error("`{name}` belongs to another engine; make it with this one")]
     OtherEngine {
         /// What.
         name: String,
     },
+}
+
+impl From<ObjectError> for ObjectUseError {
+    fn from(error: ObjectError) -> ObjectUseError {
+        ObjectUseError::Settle(Box::new(error))
+    }
 }
 
 /// Why an object or one of its programs was not loaded. Nothing of it stays behind.

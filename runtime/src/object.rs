@@ -157,20 +157,74 @@ impl Object {
         }
     }
 
+    /// Sets the capacity of a map before it is made (libbpf: `bpf_map__set_max_entries`): many objects leave that to the host.
+    ///
+    /// # Errors
+    /// [`ObjectUseError::NoMap`], or [`ObjectUseError::Settle`] if it holds global data or was replaced.
+    pub fn set_max_entries(&mut self, map: &str, max_entries: u32) -> Result<&mut Object, ObjectUseError> {
+        self.need_own_map(map)?;
+        self.elf.set_max_entries(map, max_entries)?;
+        Ok(self)
+    }
+
+    /// Sets the size in bytes of a map's values before it is made (libbpf: `bpf_map__set_value_size`). A value type of another size is
+    /// dropped.
+    ///
+    /// # Errors
+    /// As [`Object::set_max_entries`].
+    pub fn set_value_size(&mut self, map: &str, bytes: u32) -> Result<&mut Object, ObjectUseError> {
+        self.need_own_map(map)?;
+        self.elf.set_value_size(map, bytes)?;
+        Ok(self)
+    }
+
+    /// Gives a variable of `.kconfig` its value, which programs can only read. `LINUX_KERNEL_VERSION` is 6.18.0 unless it is set here.
+    ///
+    /// # Errors
+    /// [`ObjectUseError::Settle`] if there is no such variable, or it can't have this value.
+    pub fn set_kconfig(&mut self, name: &str, value: u64) -> Result<&mut Object, ObjectUseError> {
+        self.elf.set_kconfig(name, value)?;
+        Ok(self)
+    }
+
+    /// The index of a map that was not replaced: programs are proved against the object's sizes.
+    fn need_own_map(&self, name: &str) -> Result<(), ObjectUseError> {
+        match self.need_map(name)? {
+            index if self.replaced.contains_key(&index) => Err(ObjectUseError::Replaced { name: name.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn need_map(&self, name: &str) -> Result<usize, ObjectUseError> {
+        self.elf.map_index(name).ok_or_else(|| ObjectUseError::NoMap {
+            name: name.to_owned(),
+            known: listed(self.elf.maps().iter().map(|m| m.spec.name.as_str())),
+        })
+    }
+
     /// Puts a map of the embedder's in the place of the object's, so that state survives a reload or is shared.
     ///
     /// # Errors
-    /// [`ObjectUseError`] if there is no such map, the other one differs in what programs rely on, or belongs to another engine.
+    /// [`ObjectUseError`] if there is no such map, the other one differs in what programs rely on, or belongs to another engine. Sizes
+    /// that the object leaves at 0 are taken from the other map.
     pub fn replace_map(&mut self, name: &str, map: &Map) -> Result<&mut Object, ObjectUseError> {
-        let Some(index) = self.elf.map_index(name) else {
-            let known = listed(self.elf.maps().iter().map(|m| m.spec.name.as_str()));
-            return Err(ObjectUseError::NoMap { name: name.to_owned(), known });
-        };
+        let index = self.need_map(name)?;
         if !map.inner().engine().same(&self.engine) {
             return Err(ObjectUseError::OtherEngine { name: name.to_owned() });
         }
-        if let Some(wanted) = self.elf.maps().get(index) {
-            fits(name, map.spec(), &wanted.spec)?;
+        let open = self.elf.maps().get(index).map(|m| (m.spec.max_entries == 0, m.spec.value_size == 0));
+        if let Some(mut wanted) = self.elf.maps().get(index).map(|m| MapSpec::clone(&m.spec)) {
+            // What the object leaves open is as the other map has it.
+            let (entries, value) = open.unwrap_or_default();
+            wanted.max_entries = if entries { map.spec().max_entries } else { wanted.max_entries };
+            wanted.value_size = if value { map.spec().value_size } else { wanted.value_size };
+            fits(name, map.spec(), &wanted)?;
+            if entries {
+                self.elf.set_max_entries(name, wanted.max_entries)?;
+            }
+            if value {
+                self.elf.set_value_size(name, wanted.value_size)?;
+            }
         }
         self.replaced.insert(index, map.clone());
         Ok(self)

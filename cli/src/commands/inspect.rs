@@ -1,5 +1,7 @@
 //! `backstop inspect`: what an object holds, before anything is verified.
 
+use std::path::Path;
+
 use backstop::btf::Kind;
 use backstop::model::sections::{self, SectionDef};
 use backstop::model::{AttachType, BuiltinKfunc, KfuncIdentity, MapSpec};
@@ -8,7 +10,7 @@ use backstop_object::{ExternKind, Visibility};
 use serde::Serialize;
 
 use crate::args::{InspectArgs, Judging};
-use crate::failure::{Outcome, Result};
+use crate::failure::{Failure, Outcome, Result};
 use crate::output::{Out, counted};
 use crate::session::{self, Session};
 use crate::values::{Value, decode, table::aligned};
@@ -110,6 +112,13 @@ struct Relocation {
 
 /// `backstop inspect`.
 pub fn inspect(args: &InspectArgs) -> Result {
+    if let Some(ty) = &args.helpers {
+        let listed = super::helpers::list(ty, args.json);
+        if let (Err(failure @ Failure::Usage(_)), true) = (&listed, args.json) {
+            stopped(args, &failure.to_string())?;
+        }
+        return listed;
+    }
     let found = match open(args) {
         Ok(found) => found,
         Err(failure) => {
@@ -130,14 +139,18 @@ pub fn inspect(args: &InspectArgs) -> Result {
 
 /// Says in a line that nothing more comes of this run.
 pub fn stopped(args: &InspectArgs, error: &str) -> Result<()> {
-    Out::new().json(&Unopened { object: args.object.display().to_string(), error: error.to_owned() })
+    Out::new().json(&Unopened { object: path(args).display().to_string(), error: error.to_owned() })
+}
+
+fn path(args: &InspectArgs) -> &Path {
+    args.object.as_deref().unwrap_or(Path::new(""))
 }
 
 fn open(args: &InspectArgs) -> Result<Inspected> {
     let engine = session::engine(Config::new())?;
-    let session = Session::open(&engine, &args.object, &Judging::default())?;
+    let session = Session::open(&engine, path(args), &Judging::default())?;
     Ok(Inspected {
-        object: args.object.display().to_string(),
+        object: path(args).display().to_string(),
         license: session.object.elf().license().to_owned(),
         programs: programs(&session),
         functions: functions(&session.object),

@@ -50,6 +50,9 @@ typedef _Bool bool;
 /* Functions (kfuncs) and variables that the runtime provides. */
 #define __ksym __attribute__((section(".ksyms")))
 
+/* Values of the configuration, that programs only read: LINUX_KERNEL_VERSION and what the host gives. */
+#define __kconfig __attribute__((section(".kconfig")))
+
 /* A global function that the loader shall treat as static: verified in place, at each call. */
 #define __hidden __attribute__((visibility("hidden")))
 

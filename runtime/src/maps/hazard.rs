@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, compiler_fen
 use std::sync::{Arc, LazyLock};
 
 use backstop_abi::MAX_TAIL_CALLS;
+use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
 /// Programs that a run can hold at once.
@@ -26,7 +27,9 @@ const CELLS: usize = MAX_TAIL_CALLS as usize;
 #[repr(C)]
 pub(crate) struct Board {
     /// Addresses that the run may be using, or 0; compiled code writes the n-th at its n-th tail call.
-    cells: [AtomicU64; CELLS],
+    ///
+    /// Written at every tail call, so apart from other runs' boards.
+    cells: CachePadded<[AtomicU64; CELLS]>,
     /// A program waits for this run to let it go.
     awaited: AtomicBool,
     /// A run has it.
@@ -79,7 +82,7 @@ impl Board {
 
     fn make() -> &'static Board {
         let board = Box::leak(Box::new(Board {
-            cells: [const { AtomicU64::new(0) }; CELLS],
+            cells: CachePadded::new([const { AtomicU64::new(0) }; CELLS]),
             awaited: AtomicBool::new(false),
             taken: AtomicBool::new(true),
             next: None,

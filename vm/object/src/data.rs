@@ -88,7 +88,7 @@ fn spec(object: &str, section: &Section<'_>, btf: Option<&Arc<Btf>>) -> MapSpec 
     }
 }
 
-/// The map behind weak `.kconfig` variables: `size` bytes of zeros that no program can write.
+/// The map behind `.kconfig` variables: `size` bytes, at first zeros, that no program can write.
 pub(crate) fn kconfig_map(object: &str, size: u32) -> Map {
     let spec = MapSpec {
         name: map_name(object, ".kconfig"),

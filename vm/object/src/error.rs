@@ -112,9 +112,6 @@ pub enum MapProblem {
     /// A legacy definition with fields that nobody knows.
     #[error("its definition has non-zero bytes after the 20 known ones; use SEC(\".maps\")")]
     LegacyExtra,
-    /// The description can't be a map.
-    #[error(transparent)]
-    Spec(#[from] MapSpecError),
 }
 
 /// Why an object cannot be opened.
@@ -267,6 +264,48 @@ pub enum ObjectError {
         /// Bytes given.
         given: usize,
     },
+    /// A map is unknown.
+    #[error("object `{object}` has no map `{name}`{}", hint(known))]
+    NoMap {
+        /// The object.
+        object: String,
+        /// The name.
+        name: String,
+        /// Some that it has.
+        known: String,
+    },
+    /// A map of global data was to get another size.
+    #[error("object `{object}`: map `{name}` holds global data, whose size its sections decide")]
+    DataMap {
+        /// The object.
+        object: String,
+        /// The map.
+        name: String,
+    },
+    /// A `.kconfig` variable is unknown.
+    #[error(
+        "object `{object}` has no `.kconfig` variable `{name}`; declare it as `extern int {name} SEC(\".kconfig\")` and use it"
+    )]
+    NoKconfig {
+        /// The object.
+        object: String,
+        /// The name.
+        name: String,
+    },
+    /// A `.kconfig` variable can't have this value.
+    #[error(
+        "object `{object}`: `.kconfig` variable `{name}` has {size} bytes and can't be {value:#x}; only numbers that fit can be given"
+    )]
+    KconfigValue {
+        /// The object.
+        object: String,
+        /// The name.
+        name: String,
+        /// Its bytes.
+        size: u32,
+        /// What was given.
+        value: u64,
+    },
     /// The `.BTF` section.
     #[error("object `{object}`, section `.BTF`: {source}")]
     Btf {
@@ -287,6 +326,19 @@ pub enum ObjectError {
 
 fn hint(known: &str) -> String {
     if known.is_empty() { String::new() } else { format!("; it has {known}") }
+}
+
+/// What to do about a map of impossible sizes.
+fn sizing(source: &MapSpecError) -> &'static str {
+    match source {
+        MapSpecError::MaxEntries { found: 0, .. } => {
+            "; declare it, or set it before the load (`Object::set_max_entries`, `--map-size NAME=N`)"
+        }
+        MapSpecError::ValueSize { found: 0, .. } => {
+            "; declare it, or set it before the load (`Object::set_value_size`)"
+        }
+        _ => "",
+    }
 }
 
 /// Why a program cannot be linked.
@@ -321,6 +373,16 @@ pub enum LinkError {
         section: String,
         /// The struct.
         name: String,
+    },
+    /// A map that the program uses can't be made as it is described.
+    #[error("program `{program}`, section `{section}`: {source}{}", sizing(source))]
+    Map {
+        /// The program.
+        program: String,
+        /// Section that declares the map.
+        section: String,
+        /// Which map, and what is wrong.
+        source: Box<MapSpecError>,
     },
     /// More instructions than the verifier will look at.
     #[error(

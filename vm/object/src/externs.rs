@@ -58,17 +58,24 @@ fn declared(btf: &Btf) -> HashMap<&str, (ExternKind, TypeId)> {
     all
 }
 
-/// Layout of the `.kconfig` variables as one block of memory: offset by name, and its size.
+/// Where a `.kconfig` variable lies in their map, and its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KconfigPlace {
+    pub offset: u32,
+    pub size: u32,
+}
+
+/// Layout of the `.kconfig` variables as one block of memory: place by name, and its size.
 ///
-/// Backstop has no kernel configuration, so only weak ones are served, and read as zero.
-pub(crate) fn kconfig_layout(btf: &Btf) -> (HashMap<String, u32>, u32) {
+/// All are zero at first; there is no kernel configuration but what the host gives.
+pub(crate) fn kconfig_layout(btf: &Btf) -> (HashMap<String, KconfigPlace>, u32) {
     let mut offsets = HashMap::new();
     let mut end = 0u32;
     let section = btf.find(".kconfig", Kind::Datasec);
     for var in section.map_or(&[][..], |s| btf.datasec_vars(s)) {
         let (Some(at), true) = (end.checked_next_multiple_of(8), var.size > 0) else { continue };
         let Some(next) = at.checked_add(var.size).filter(|&n| u64::from(n) <= crate::MAX_DATA_BYTES) else { continue };
-        offsets.insert(btf.name(var.ty).to_owned(), at);
+        offsets.insert(btf.name(var.ty).to_owned(), KconfigPlace { offset: at, size: var.size });
         end = next;
     }
     (offsets, end)

@@ -19,6 +19,7 @@ mod maps;
 mod object;
 mod proto;
 mod relocate;
+mod sizing;
 
 pub use data::{Global, MAX_DATA_BYTES};
 pub use env::{LinkEnv, StandardEnv};

@@ -75,6 +75,7 @@ impl Object {
             linker.take_all(callback)?;
         }
         relocate::apply(&mut linker)?;
+        linker.check_maps()?;
         Ok(linker.finish(kind, main))
     }
 
@@ -214,6 +215,18 @@ impl<'a> Linker<'a> {
         let Home::Section(section) = symbol.home else { return None };
         self.object.functions.code.contains_key(&section).then_some(())?;
         Some((section, i64::try_from(symbol.value).unwrap_or(i64::MAX)))
+    }
+
+    /// The maps must be possible by now: sizes that an object leaves open are the host's to set.
+    fn check_maps(&self) -> Result<(), LinkError> {
+        for (spec, index) in self.maps.iter().zip(&self.map_indices) {
+            spec.validate().map_err(|source| LinkError::Map {
+                program: self.program.to_owned(),
+                section: self.object.maps.get(*index).map_or_else(String::new, |m| m.section.clone()),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
     }
 
     fn finish(self, kind: ProgKind, main: usize) -> LinkedProgram {

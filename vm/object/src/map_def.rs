@@ -78,12 +78,11 @@ fn parse_level(btf: &Arc<Btf>, ty: TypeId, name: &str, outer: bool) -> Result<Ma
         frozen: false,
         values: Vec::new(),
     };
-    spec.validate()?;
     Ok(MapDef { spec, values_at: a.values.map(|(_, at)| at), pinned: a.pinned })
 }
 
 /// What libbpf fills in where the object leaves the capacity open.
-fn entries(kind: MapKind, given: u32) -> u32 {
+pub(crate) fn entries(kind: MapKind, given: u32) -> u32 {
     match kind {
         MapKind::Ringbuf | MapKind::UserRingbuf if given != 0 => {
             given.max(PAGE).checked_next_power_of_two().unwrap_or(given)

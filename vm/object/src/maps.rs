@@ -131,7 +131,7 @@ fn initial_values(
         if from % 8 != 0 || reloc.kind != RELOC_ABS64 {
             return Err(bad("is no pointer; rebuild the object".to_owned()));
         }
-        let slot = u32::try_from(from / 8).ok().filter(|&i| i < map.spec.max_entries);
+        let slot = u32::try_from(from / 8).ok().filter(|&i| i < map.spec.max_entries || map.spec.max_entries == 0);
         let slot = slot.ok_or_else(|| {
             bad(format!("is element {}, and max_entries is {}; raise it", from / 8, map.spec.max_entries))
         })?;
@@ -207,12 +207,12 @@ fn legacy_spec(name: &str, bytes: &[u8]) -> Result<MapSpec, MapProblem> {
     let mut word = || words.next().unwrap_or(0);
     let number = word();
     let kind = MapKind::from_number(number).ok_or(MapProblem::UnknownType(number))?;
-    let spec = MapSpec {
+    Ok(MapSpec {
         name: name.to_owned(),
         kind,
         key_size: word(),
         value_size: word(),
-        max_entries: word(),
+        max_entries: map_def::entries(kind, word()),
         flags: word(),
         extra: 0,
         btf: None,
@@ -222,7 +222,5 @@ fn legacy_spec(name: &str, bytes: &[u8]) -> Result<MapSpec, MapProblem> {
         initial: None,
         frozen: false,
         values: Vec::new(),
-    };
-    spec.validate()?;
-    Ok(spec)
+    })
 }

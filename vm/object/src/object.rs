@@ -1,6 +1,6 @@
 //! An opened object: programs, functions, maps, globals, externs. Nothing is resolved and nothing is trusted yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use backstop_btf::{Btf, BtfExt, CoreRelo, ExtSection, LineInfo, TypeId};
@@ -70,8 +70,10 @@ pub struct Object {
     pub(crate) data_maps: HashMap<usize, usize>,
     globals: Vec<Global>,
     pub(crate) externs: HashMap<usize, Extern>,
-    /// The map of weak `.kconfig` variables and their offsets in it.
-    pub(crate) kconfig: Option<(usize, HashMap<String, u32>)>,
+    /// The map of `.kconfig` variables and their places in it.
+    pub(crate) kconfig: Option<(usize, HashMap<String, externs::KconfigPlace>)>,
+    /// Those that were given a value.
+    pub(crate) kconfig_given: HashSet<String>,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) relocs: HashMap<usize, Vec<Reloc>>,
     pub(crate) section_names: Vec<String>,
@@ -156,7 +158,7 @@ impl Object {
             (maps.len() - 1, offsets)
         });
         let programs = programs(&functions, custom);
-        Ok(Object {
+        let mut object = Object {
             name: name.to_owned(),
             license: license(&elf),
             btf,
@@ -168,13 +170,16 @@ impl Object {
             globals,
             externs,
             kconfig,
+            kconfig_given: HashSet::new(),
             section_names: elf.sections.iter().map(|s| s.name.clone()).collect(),
             notes,
             relocs: elf.relocs,
             symbols: elf.symbols,
             functions,
             debug,
-        })
+        };
+        object.default_kconfig();
+        Ok(object)
     }
 
     /// The name given when it was opened.

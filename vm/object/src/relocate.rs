@@ -290,9 +290,12 @@ fn load_extern(linker: &mut Linker<'_>, site: &Site<'_>, reloc: &Reloc, old: &Sl
     let value = match wanted.kind {
         // Programs only ask whether a kfunc is there; its address is the runtime's affair.
         ExternKind::Kfunc => kfunc(linker, site, reloc, wanted)?.map_or(0, |_| 1),
-        ExternKind::Kconfig if wanted.weak => return load_kconfig(linker, site, reloc, wanted, old),
+        ExternKind::Kconfig if wanted.weak || object.kconfig_given.contains(&wanted.name) => {
+            return load_kconfig(linker, site, reloc, wanted, old);
+        }
         ExternKind::Kconfig => {
-            let remedy = "there is no kernel configuration here; declare it __weak (it then reads as 0) or use .rodata";
+            let remedy = "there is no kernel configuration here, .kconfig has LINUX_KERNEL_VERSION and what the host gives \
+                          (`Object::set_kconfig`, `--kconfig NAME=VALUE`); or declare it __weak, it then reads as 0";
             return Err(unresolved(linker, site, wanted, remedy));
         }
         ExternKind::Variable | ExternKind::Unknown => match linker.env.ksym(&wanted.name) {
@@ -320,7 +323,8 @@ fn load_kconfig(
     wanted: &Extern,
     old: &Slot,
 ) -> Result<(), LinkError> {
-    let found = linker.object.kconfig.as_ref().and_then(|(map, offsets)| Some((*map, *offsets.get(&wanted.name)?)));
+    let found =
+        linker.object.kconfig.as_ref().and_then(|(map, offsets)| Some((*map, offsets.get(&wanted.name)?.offset)));
     let Some((map, offset)) = found else {
         return Err(bad(linker, site, reloc, "refers to a configuration value without a size"));
     };

@@ -216,17 +216,9 @@ fn damaged_types_and_legacy_maps_are_refused() {
             put(b, at, &value.to_le_bytes());
         }))
     };
-    for (error, words) in [
-        (legacy(0, 99), "map type 99"),
-        (legacy(1, 3), "key_size is 3"),
-        (legacy(2, 0), "value_size is 0"),
-        (legacy(3, 0), "max_entries is 0"),
-        (legacy(3, u32::MAX), "2147483648"),
-        (legacy(4, 1 << 31), "map_flags"),
-    ] {
-        assert!(matches!(&error, ObjectError::Map { map, .. } if map == "legacy"), "{error}");
-        assert!(error.to_string().contains(words), "{error}");
-    }
+    let error = legacy(0, 99);
+    assert!(matches!(&error, ObjectError::Map { map, .. } if map == "legacy"), "{error}");
+    assert!(error.to_string().contains("map type 99"), "{error}");
     let short = refusal(&edited(|b| {
         let at = symbol_of(b, "legacy") + 16;
         put(b, at, &16u64.to_le_bytes());
@@ -438,5 +430,41 @@ fn a_very_long_chain_of_calls_neither_overflows_the_stack_nor_the_limit() -> Che
     assert_eq!(linked.program.slots[2].imm, 1);
     let object = Object::parse(&chain(MAX_SLOTS / 2 + 1), "chain")?;
     assert!(matches!(object.link("main", &env), Err(LinkError::TooLarge { limit: MAX_SLOTS, .. })));
+    Ok(())
+}
+
+/// What an object leaves open of a map is refused when a program uses it, and only then.
+#[test]
+fn impossible_maps_are_refused_where_they_are_used() -> Checked {
+    let env = StandardEnv::new([])?;
+    for (field, value, words) in [
+        (1, 3, "key_size is 3"),
+        (2, 0, "value_size is 0"),
+        (3, 0, "max_entries is 0"),
+        (3, u32::MAX, "2147483648"),
+        (4, 1 << 31, "map_flags"),
+    ] {
+        let bytes = edited(|b| {
+            let at = contents_of(b, "maps") + field * 4;
+            put(b, at, &u32::to_le_bytes(value));
+        });
+        let mut object = Object::parse(&bytes, "everything")?;
+        object.set_kconfig("CONFIG_STRONG", 1)?;
+        object.link("everything", &env)?;
+        let error = object.link("target", &env).expect_err("it uses the map");
+        assert!(matches!(&error, LinkError::Map { section, .. } if section == "maps"), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        if field == 3 {
+            object.set_max_entries("legacy", 5)?;
+            let linked = object.link("target", &env)?;
+            assert!(linked.program.maps.iter().any(|m| m.name == "legacy" && m.max_entries == 5));
+        }
+    }
+    let mut object = Object::parse(EVERYTHING, "everything")?;
+    assert!(matches!(object.set_max_entries("nosuch", 1), Err(ObjectError::NoMap { .. })));
+    assert!(matches!(object.set_value_size(".rodata", 1), Err(ObjectError::DataMap { .. })));
+    assert!(matches!(object.set_kconfig("CONFIG_NONE", 1), Err(ObjectError::NoKconfig { .. })));
+    assert!(matches!(object.set_kconfig("CONFIG_WEAK", 1 << 32), Err(ObjectError::KconfigValue { .. })));
+    object.set_kconfig("CONFIG_WEAK", -1i64 as u64)?;
     Ok(())
 }

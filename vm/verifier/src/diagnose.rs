@@ -223,7 +223,7 @@ impl Reason {
                 "move large buffers into a per-CPU array, or make subprograms inline so that frames are shared"
             }
             Reason::TooLarge { .. } | Reason::TooComplexJumps { .. } => {
-                "let a loop be walked once: use bpf_loop or bpf_for, move its body into a global function, or bound it lower"
+                "let a loop be walked once: use bpf_loop, or bpf_for (backstop/loops.h, libbpf's bpf_helpers.h), move its body into a global function, or bound it lower"
             }
             Reason::InfiniteLoop { .. } => "the loop's condition never changes; bound it by a counter that grows",
             Reason::ReturnRange { .. } => "return only values of the range that this program type allows",
@@ -253,7 +253,7 @@ impl Reason {
             Reason::Unreachable { .. } => "remove the code: nothing jumps or falls there",
             Reason::Poisoned { .. } => "guard the access with bpf_core_field_exists() or its kin",
             Reason::HelperDenied { .. } | Reason::KfuncDenied { .. } => {
-                "this program type may not call it; see the list of helpers by program type"
+                "this program type may not call it; `backstop inspect --helpers TYPE` lists what it may call"
             }
             Reason::HelperGpl {} | Reason::KfuncGpl {} => "the license section must name a GPL-compatible license",
             Reason::CtxAccess { .. } => "read the context's fields by their own type and size, at their own offsets",
