@@ -1,7 +1,7 @@
 //! What is opened and must be closed: number iterators, RCU read, preempt-off and irq-off sections.
 
 use backstop::isa::{CmpOp, Instr, Operand, Reg, Width};
-use backstop::model::BuiltinKfunc;
+use backstop::model::{BuiltinKfunc, kfuncs};
 
 use super::body::Writer;
 use super::calls::Given;
@@ -42,7 +42,7 @@ impl Writer<'_, '_> {
     pub(super) fn iterate(&mut self) {
         let rounds = self.source.below(6);
         // Loops around or inside it cost the proof far more than they show.
-        if self.nests() || self.too_hot(rounds) {
+        if self.nests() || self.too_hot(rounds) || !kfuncs::allowed(BuiltinKfunc::IterNumNew, &self.kind) {
             return;
         }
         let Some(word) = self.take_word() else { return };
@@ -74,7 +74,7 @@ impl Writer<'_, '_> {
 
     /// A few statements under a lock of some sort.
     pub(super) fn guard(&mut self) {
-        if self.holds() {
+        if self.holds() || !kfuncs::allowed(BuiltinKfunc::RcuReadLock, &self.kind) {
             return;
         }
         let nothing: [Given; 0] = [];
