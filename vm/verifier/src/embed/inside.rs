@@ -6,7 +6,7 @@
 use backstop_isa::Reg;
 
 use super::claims::Claims;
-use super::concrete::{Concrete, Place, PlaceKind};
+use super::concrete::{Concrete, PacketBounds, Place, PlaceKind};
 use crate::domain;
 use crate::state::{
     ADD_CONST, ADD_CONST32, AT_PKT_END, BEYOND_PKT_END, Byte, Flags, Frame, Kind, MapId, Marks, RegState, Slot, State,
@@ -201,19 +201,17 @@ impl Inside<'_> {
                 self.based(claim, value, fp, "the frame pointer")
             }
             Kind::Packet => {
-                let packet = self.view.packet();
+                let packet = Some(self.packet());
                 self.based(claim, value, packet.map(|p| p.data), "the packet's start")?;
                 self.range(claim, value, packet.map(|p| p.end))
             }
             Kind::PacketMeta => {
-                let packet = self.view.packet();
+                let packet = Some(self.packet());
                 self.based(claim, value, packet.map(|p| p.meta), "the metadata's start")?;
                 self.range(claim, value, packet.map(|p| p.data))
             }
-            Kind::PacketEnd => match self.view.packet() {
-                Some(p) if p.end == value => Ok(()),
-                _ => Err("is not the packet's end".to_owned()),
-            },
+            Kind::PacketEnd if self.packet().end == value => Ok(()),
+            Kind::PacketEnd => Err("is not the packet's end".to_owned()),
             Kind::MapValue(map) => self.element(claim, value, |place| match place.kind {
                 PlaceKind::MapValue { map: found } => self.is_map(map, found),
                 _ => false,
@@ -239,6 +237,11 @@ impl Inside<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Contexts without a packet have 0 for its start and its end (I10).
+    fn packet(&self) -> PacketBounds {
+        self.view.packet().unwrap_or(PacketBounds { meta: 0, data: 0, end: 0 })
     }
 
     fn is_map(&self, map: MapId, found: Option<u32>) -> bool {
