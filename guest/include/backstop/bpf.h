@@ -50,9 +50,6 @@ typedef _Bool bool;
 /* Functions (kfuncs) and variables that the runtime provides. */
 #define __ksym __attribute__((section(".ksyms")))
 
-/* Values of the configuration, that programs only read: LINUX_KERNEL_VERSION and what the host gives. */
-#define __kconfig __attribute__((section(".kconfig")))
-
 /* A global function that the loader shall treat as static: verified in place, at each call. */
 #define __hidden __attribute__((visibility("hidden")))
 
@@ -459,5 +456,8 @@ extern void bpf_local_irq_restore(unsigned long *flags) __weak __ksym;
 #define memset(to, byte, size) __builtin_memset((to), (byte), (size))
 #define memcpy(to, from, size) __builtin_memcpy((to), (from), (size))
 #define memmove(to, from, size) __builtin_memmove((to), (from), (size))
+
+/* Values of the configuration, that programs only read: LINUX_KERNEL_VERSION and what the host gives. */
+#define __kconfig __attribute__((section(".kconfig")))
 
 #endif
