@@ -256,7 +256,7 @@ impl<'c> Follower<'c> {
                     for (state, insn) in next {
                         if insn == to {
                             out.push(state);
-                        } else if matches!(self.verifier.instr(insn), Some(Instr::Jump { .. })) {
+                        } else if self.is_silent(insn, at) {
                             work.push((state, insn));
                         } else if self.goes_on_after_callback(insn, at) {
                             work.extend(self.with_arguments(state, last.frames).into_iter().map(|s| (s, insn)));
@@ -267,6 +267,15 @@ impl<'c> Follower<'c> {
             }
         }
         out
+    }
+
+    /// A run shows no stop here: at a jump, or where an operation is walked anew for one of the values that it may have had.
+    fn is_silent(&self, insn: u32, from: u32) -> bool {
+        match self.verifier.instr(insn) {
+            Some(Instr::Jump { .. }) => true,
+            Some(Instr::Alu { .. }) => insn == from,
+            _ => false,
+        }
     }
 
     /// A call goes on after a round of its callback; a run shows no stop there.
