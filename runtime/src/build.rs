@@ -50,6 +50,7 @@ pub(crate) fn build<H: 'static>(
     verified: &Verified,
     map: &mut dyn FnMut(usize) -> Result<MapRef, LoadError>,
 ) -> Result<Arc<ProgramCode>, LoadError> {
+    linker.own_kfuncs(verified.program())?;
     let name = verified.program().name.as_str();
     let ir = lower(verified).map_err(|source| LoadError::Lower { program: name.to_owned(), source })?;
     let host = |index: u32| linker.host_kfunc(index).map(|k| Arc::clone(&k.body));

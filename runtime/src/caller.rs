@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::call::Call;
@@ -11,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::RunError;
 use crate::exit::Exit;
 use crate::guest::GuestStruct;
+use crate::helpers::memory;
 use crate::program::Program;
 use crate::run::run_code;
 use crate::store::Scratch;
@@ -101,7 +103,7 @@ impl<'a, H> Caller<'a, H> {
         }
         // SAFETY: I3: the verifier proved the argument to point to `size_of::<T>()` readable bytes, which live as long as this call;
         // `GuestStruct` types are valid for any bytes.
-        Ok(unsafe { (from.address as *const T).read_unaligned() })
+        Ok(unsafe { copy_out(from.address) })
     }
 
     /// Sets what a pointer argument points to.
@@ -113,7 +115,7 @@ impl<'a, H> Caller<'a, H> {
             return Err(StalePointer);
         }
         // SAFETY: I3: as in `read`; the prototype declares the pointer as not const, so the memory is writable too.
-        unsafe { (to.address as *mut T).write_unaligned(*value) };
+        unsafe { copy_in(to.address, value) };
         Ok(())
     }
 
@@ -125,5 +127,91 @@ impl<'a, H> Caller<'a, H> {
         let engine = self.access.engine().clone();
         let host_data = self.access.host_data();
         run_code(program.code(), &engine, host_data, &mut Scratch::default(), input)
+    }
+}
+
+/// Copies a struct out of guest memory, which other threads' guests may write meanwhile.
+///
+/// # Safety
+/// `address` is valid for reads of `size_of::<T>()` bytes (I3).
+unsafe fn copy_out<T: GuestStruct>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: the value's own bytes, all of them initialized, and borrowed by nothing else.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
+    // SAFETY: the caller's promise; a `GuestStruct` is valid for any bytes.
+    unsafe {
+        memory::read(address, bytes);
+        value.assume_init()
+    }
+}
+
+/// Copies a struct into guest memory, which other threads' guests may read and write meanwhile.
+///
+/// # Safety
+/// `address` is valid for writes of `size_of::<T>()` bytes (I3).
+unsafe fn copy_in<T: GuestStruct>(address: u64, value: &T) {
+    // SAFETY: the value's own bytes; a `GuestStruct` has no padding, so all of them are initialized.
+    let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), size_of::<T>()) };
+    // SAFETY: the caller's promise.
+    unsafe { memory::write(address, bytes) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    crate::guest_struct! {
+        /// Of words and odd bytes.
+        struct Mixed {
+            pub word: u64,
+            pub half: u32,
+            pub bytes: [u8; 4],
+        }
+    }
+
+    /// Miri and ThreadSanitizer fail it where the copies are plain.
+    #[test]
+    fn copies_race_with_no_guest() {
+        let memory: [AtomicU32; 4] = Default::default();
+        let address = memory.as_ptr().expose_provenance() as u64;
+        let rounds = if cfg!(miri) { 20 } else { 5000 };
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for n in 0..rounds {
+                    for word in &memory {
+                        word.store(n, Ordering::Relaxed);
+                    }
+                }
+            });
+            threads.spawn(|| {
+                for n in 0..rounds {
+                    let value = Mixed { word: u64::from(n), half: n, bytes: n.to_ne_bytes() };
+                    // SAFETY: 16 bytes of atomics that outlive the threads.
+                    unsafe { copy_in(address, &value) };
+                }
+            });
+            for _ in 0..rounds {
+                // SAFETY: as above.
+                let seen: Mixed = unsafe { copy_out(address) };
+                assert!(seen.half < rounds && u32::from_ne_bytes(seen.bytes) < rounds);
+            }
+        });
+    }
+
+    #[test]
+    fn copies_are_exact_at_every_alignment() {
+        let value = Mixed { word: 0x0102_0304_0506_0708, half: 0x090a_0b0c, bytes: [13, 14, 15, 16] };
+        for start in 0..8usize {
+            let mut room = [0u64; 4];
+            let address = room.as_mut_ptr().expose_provenance() as u64 + start as u64;
+            // SAFETY: 16 bytes from there lie inside the room.
+            let seen: Mixed = unsafe {
+                copy_in(address, &value);
+                copy_out(address)
+            };
+            assert_eq!(seen, value, "from byte {start}");
+        }
     }
 }

@@ -58,6 +58,9 @@ impl std::fmt::Debug for Config {
 }
 
 impl Config {
+    /// Most CPU slots of an engine: each takes memory at once, and a copy of every value of per-CPU maps.
+    pub const MAX_CPUS: u32 = 4096;
+
     /// The defaults: `Auto` engine, Backstop's own verdicts, privileged rules, no statistics, as many CPU slots as the machine
     /// has processors, 1 GiB of map memory an engine, trace output dropped.
     pub fn new() -> Config {
@@ -66,7 +69,8 @@ impl Config {
             compat_linux: false,
             unprivileged: false,
             statistics: false,
-            cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),
+            cpus: std::thread::available_parallelism()
+                .map_or(1, |n| u32::try_from(n.get()).map_or(Config::MAX_CPUS, |n| n.min(Config::MAX_CPUS))),
             map_memory: 1 << 30,
             log_level: 0,
             fuel: u64::MAX,
@@ -104,7 +108,7 @@ impl Config {
         self.statistics
     }
 
-    /// How many CPU slots per-CPU maps have (at least 1): as many runs of programs that use such maps can be under way at once.
+    /// How many CPU slots per-CPU maps have (at least 1, at most [`Config::MAX_CPUS`]): as many runs of programs that use such maps can be under way at once.
     pub fn cpus(mut self, cpus: u32) -> Config {
         self.cpus = cpus.max(1);
         self

@@ -61,8 +61,12 @@ impl Engine {
     /// An engine of this configuration.
     ///
     /// # Errors
-    /// [`EngineError::NoJit`] if the JIT was asked for by name and this build, machine or system has none.
+    /// [`EngineError::NoJit`] if the JIT was asked for by name and this build, machine or system has none;
+    /// [`EngineError::TooManyCpus`].
     pub fn new(config: Config) -> Result<Engine, EngineError> {
+        if config.cpus > Config::MAX_CPUS {
+            return Err(EngineError::TooManyCpus { asked: config.cpus, most: Config::MAX_CPUS });
+        }
         let kind = match config.engine {
             EngineChoice::Interpreter => EngineKind::Interpreter,
             EngineChoice::Checked => EngineKind::Checked,

@@ -19,6 +19,14 @@ pub enum EngineError {
         /// What is missing.
         reason: String,
     },
+    /// More CPU slots than an engine may have.
+    #[error("{asked} CPU slots are more than an engine may have; choose at most {most} in `Config::cpus`")]
+    TooManyCpus {
+        /// What the configuration asks for.
+        asked: u32,
+        /// What it may ask for: [`crate::Config::MAX_CPUS`].
+        most: u32,
+    },
 }
 
 /// Why an object can't be opened.
@@ -127,6 +135,16 @@ pub enum LoadError {
     OtherRules {
         /// Which.
         program: String,
+    },
+    /// A kfunc that is not the one which this linker has in its place.
+    #[error(
+        "program `{program}` was linked against another linker, whose kfunc `{kfunc}` is not this one's; link it with this one"
+    )]
+    OtherLinker {
+        /// The program.
+        program: String,
+        /// The first such kfunc.
+        kfunc: String,
     },
     /// Linking failed; the reason names the program.
     #[error("{source}")]

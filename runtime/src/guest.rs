@@ -39,6 +39,12 @@ pub unsafe trait GuestStruct: Copy + Send + 'static {
 pub unsafe trait GuestInt: Copy + Send + 'static {
     /// Whether it is signed.
     const SIGNED: bool;
+
+    #[doc(hidden)]
+    fn zero() -> Self {
+        // SAFETY: the implementation promises that any bytes are valid.
+        unsafe { std::mem::zeroed() }
+    }
 }
 
 macro_rules! guest_ints {
@@ -57,7 +63,7 @@ unsafe impl<T: GuestInt, const N: usize> GuestInt for [T; N] {
     const SIGNED: bool = T::SIGNED;
 }
 
-/// Declares a `#[repr(C)]` struct of integers that guests and host share. Fields marked `mut` may be written by programs that get the
+/// Declares a `#[repr(C)]` struct of integers and arrays of integers, zero by default, that guests and host share. Fields marked `mut` may be written by programs that get the
 /// struct as their context.
 ///
 /// Crates that forbid `unsafe` can use it: what the implementation rests on is checked while it is compiled. A struct with padding is
@@ -68,6 +74,17 @@ unsafe impl<T: GuestInt, const N: usize> GuestInt for [T; N] {
 ///     pub struct Gap {
 ///         pub small: u8,
 ///         pub large: u64,
+///     }
+/// }
+/// ```
+///
+/// A layout for each type parameter is none for guests:
+///
+/// ```compile_fail
+/// backstop::guest_struct! {
+///     pub struct Pair<T> {
+///         pub first: T,
+///         pub second: T,
 ///     }
 /// }
 /// ```
@@ -91,12 +108,21 @@ macro_rules! guest_struct {
     ) => {
         $crate::guest_struct!(@fields [$(#[$meta])*] [$vis] $name [] [] $($fields)*);
     };
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident < $($rest:tt)*
+    ) => {
+        ::core::compile_error!(concat!(
+            "struct ", stringify!($name), " has generic parameters, but guests know one layout only: declare a struct for each type",
+        ));
+    };
     (@fields [$($meta:tt)*] [$vis:vis] $name:ident [$($decl:tt)*] [$($info:tt)*]) => {
         $($meta)*
         #[repr(C)]
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         $vis struct $name { $($decl)* }
 
+        $crate::guest_struct!(@zero $name $($info)*);
         $crate::guest_struct!(@check $name $($info)*);
 
         // SAFETY: integers only (each field's type is a `GuestInt`), described by offset_of and size_of; `@check` saw that these are all
@@ -115,6 +141,14 @@ macro_rules! guest_struct {
         $(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty $(, $($rest:tt)*)?) => {
         $crate::guest_struct!(@fields $meta $v $name
             [$($decl)* $(#[$fmeta])* $fvis $field: $ty,] [$($info)* ($field, $ty, false)] $($($rest)*)?);
+    };
+    (@zero $name:ident $(($field:ident, $ty:ty, $writable:literal))*) => {
+        // Not derived: the standard library's arrays of more than 32 elements have no default.
+        impl ::core::default::Default for $name {
+            fn default() -> Self {
+                $name { $($field: <$ty as $crate::GuestInt>::zero()),* }
+            }
+        }
     };
     (@check $name:ident $(($field:ident, $ty:ty, $writable:literal))*) => {
         const _: () = {

@@ -5,10 +5,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use backstop_btf::{Btf, BtfError};
-use backstop_model::{BuiltinKfunc, HostContext, HostField, Kfunc, KfuncFlags, KfuncIdentity, kfuncs};
+use backstop_model::{BuiltinKfunc, HostContext, HostField, Kfunc, KfuncFlags, KfuncIdentity, Program, kfuncs};
 
 use crate::call::Body;
 use crate::engine::Engine;
+use crate::error::LoadError;
 use crate::guest::GuestStruct;
 use crate::hostfn::{HostFn, body};
 
@@ -149,6 +150,25 @@ impl<H: 'static> Linker<H> {
 
     pub(crate) fn targets(&self) -> &[Arc<Btf>] {
         &self.targets
+    }
+
+    /// Checks that the program's kfuncs are this linker's own and the built-in ones themselves.
+    ///
+    /// A host kfunc is bound by its number, but calls were proved against the prototype that stands in the program: under another
+    /// linker's number, or with a prototype that somebody wrote, any function would be called with any words.
+    pub(crate) fn own_kfuncs(&self, program: &Program) -> Result<(), LoadError> {
+        let foreign = program.kfuncs.iter().find(|kfunc| {
+            let known = match kfunc.identity {
+                KfuncIdentity::Host(n) => self.host_kfunc(n).map(|host| Arc::clone(&host.kfunc)),
+                KfuncIdentity::Builtin(builtin) => kfuncs::builtin(builtin).ok(),
+                // Nothing is called: a program that names it is verified at most.
+                KfuncIdentity::Unimplemented(_) => return false,
+            };
+            known.is_none_or(|known| !Arc::ptr_eq(&known, kfunc))
+        });
+        foreign.map_or(Ok(()), |kfunc| {
+            Err(LoadError::OtherLinker { program: program.name.clone(), kfunc: kfunc.name.clone() })
+        })
     }
 
     /// The kfunc that a program's extern of this name means.

@@ -82,7 +82,7 @@ impl<H: 'static> Loaded<H> {
     /// generator, another loader).
     ///
     /// # Errors
-    /// [`LoadError`].
+    /// [`LoadError`]; [`LoadError::OtherLinker`] if another linker's kfuncs were linked to it.
     pub fn from_program(linker: &Linker<H>, program: Linked) -> Result<Loaded<H>, LoadError> {
         Loaded::from_proof(linker, &Proof::new(linker.engine(), program)?)
     }
@@ -90,7 +90,8 @@ impl<H: 'static> Loaded<H> {
     /// Compiles a proved program, with maps of its own.
     ///
     /// # Errors
-    /// [`LoadError`]; [`LoadError::OtherRules`] if the linker's engine judges by other rules than those of the proof.
+    /// [`LoadError`]; [`LoadError::OtherRules`] if the linker's engine judges by other rules than those of the proof;
+    /// [`LoadError::OtherLinker`] if the program was linked against another linker that offers kfuncs.
     pub fn from_proof(linker: &Linker<H>, proof: &Proof) -> Result<Loaded<H>, LoadError> {
         let verified = &proof.verified;
         let name = verified.program().name.clone();

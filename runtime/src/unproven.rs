@@ -48,7 +48,8 @@ impl<H: 'static> UnprovenProgram<H> {
     /// Makes a linked program runnable without a proof.
     ///
     /// # Errors
-    /// [`LoadError::Unproven`] if its type can't be run so, its control flow leaves the code, or it calls what it may not.
+    /// [`LoadError::Unproven`] if its type can't be run so, its control flow leaves the code, or it calls what it may not;
+    /// [`LoadError::OtherLinker`].
     pub fn new(linker: &Linker<H>, program: Linked) -> Result<UnprovenProgram<H>, LoadError> {
         let name = program.name.clone();
         let refused = |reason: String| LoadError::Unproven { program: name.clone(), reason };
@@ -56,6 +57,7 @@ impl<H: 'static> UnprovenProgram<H> {
             let ty = program.kind.ty;
             return Err(refused(format!("only raw memory, host and syscall programs run without a proof, not {ty:?}")));
         }
+        linker.own_kfuncs(&program)?;
         let program = Arc::new(program);
         let ir = lower_unproven(&program).map_err(|e| refused(e.to_string()))?;
         check_calls(&ir).map_err(refused)?;
