@@ -147,6 +147,15 @@ pub struct HelperProto {
     pub releases: Option<u8>,
     /// Calls a function of the program.
     pub callback: Option<CallbackUse>,
+    /// Enters code of the embedder's (Backstop: the trace sink), which may panic.
+    pub reaches_host: bool,
     /// Packet pointers may be passed as memory.
     pub packet_access: bool,
+}
+
+impl HelperProto {
+    /// Whether a run may end in it, by a panic or an error of code that it enters: engines must look after the call.
+    pub fn may_end_run(&self) -> bool {
+        self.reaches_host || self.callback.is_some()
+    }
 }

@@ -178,6 +178,13 @@ fn every_helper_that_is_wanted_has_a_prototype() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// After these an engine must look whether the run goes on: code that they enter may end it.
+#[test]
+fn helpers_that_enter_other_code_may_end_the_run() {
+    let may: Vec<u32> = helpers::all().filter(|p| p.may_end_run()).map(|p| p.id).collect();
+    assert_eq!(may, [6, 164, 170, 177, 181, 209]);
+}
+
 #[test]
 fn helpers_are_available_by_type_as_in_linux() -> Checked {
     let allowed = |name: &str, ty| -> Checked<bool> {

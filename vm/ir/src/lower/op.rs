@@ -1,7 +1,7 @@
 //! One instruction to one operation.
 
 use backstop_isa::{Instr, Pseudo, Size};
-use backstop_model::{FieldKind, KfuncIdentity, contexts, helpers};
+use backstop_model::{FieldKind, HelperProto, KfuncIdentity, contexts, helpers};
 use backstop_verifier::Region;
 
 use super::{LowerError, Lowering};
@@ -153,8 +153,8 @@ impl Lowering<'_> {
                     table: "helper",
                     index: i64::from(id),
                 })?;
-                let calls_back = helpers::proto(number).is_some_and(|p| p.callback.is_some());
-                let unwind = if calls_back { Unwind::Propagate } else { Unwind::Never };
+                let may_end = helpers::proto(number).is_some_and(HelperProto::may_end_run);
+                let unwind = if may_end { Unwind::Propagate } else { Unwind::Never };
                 OpKind::CallNative { callee: self.callee(Callee::Helper(number)), unwind }
             }
             Instr::CallKfunc { id, .. } if self.is_throw(id) => {

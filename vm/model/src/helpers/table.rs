@@ -43,6 +43,11 @@ impl Row {
         self.proto.callback = Some(callback);
         self
     }
+    /// Enters code of the embedder's.
+    const fn reaches_host(mut self) -> Row {
+        self.proto.reaches_host = true;
+        self
+    }
 }
 
 /// A row without flags. Arguments beyond the slice are none.
@@ -64,6 +69,7 @@ const fn h(id: u32, name: &'static str, args: &[ArgKind], ret: RetKind, types: T
         acquires: false,
         releases: Option::None,
         callback: Option::None,
+        reaches_host: false,
         packet_access: false,
     };
     Row { proto, types }
@@ -116,7 +122,7 @@ pub(super) static ROWS: &[Row] = &[
     h(3, "map_delete_elem", &[ConstMap, MapKey], INT, ANY).packet(),
     h(4, "probe_read", &[UninitMem, SizeOrZero, Anything], INT, TRACING).gpl(),
     h(5, "ktime_get_ns", &[], INT, ANY),
-    h(6, "trace_printk", &[Mem, Size], INT, ANY).gpl(),
+    h(6, "trace_printk", &[Mem, Size], INT, ANY).gpl().reaches_host(),
     h(7, "get_prandom_u32", &[], INT, ANY),
     h(8, "get_smp_processor_id", &[], INT, ANY),
     h(9, "skb_store_bytes", &[Ctx, Anything, Mem, Size, Anything], INT, TC_XMIT.and(SK_SKB)).moves(),
@@ -264,7 +270,7 @@ pub(super) static ROWS: &[Row] = &[
     h(173, "get_func_ip", &[Ctx], INT, TRACING).gpl(),
     h(174, "get_attach_cookie", &[Ctx], INT, COOKIE),
     h(176, "get_branch_snapshot", &[UninitMem, SizeOrZero], INT, LINUX).gpl(),
-    h(177, "trace_vprintk", &[Mem, Size, MemOrNull, SizeOrZero], INT, ANY).gpl(),
+    h(177, "trace_vprintk", &[Mem, Size, MemOrNull, SizeOrZero], INT, ANY).gpl().reaches_host(),
     h(179, "kallsyms_lookup_name", &[Mem, SizeOrZero, Anything, UninitFixedMemAligned(8)], INT, SYSCALL),
     h(181, "loop", &[Anything, Callback, StackOrNull, Anything], INT, ANY).calls(CallbackUse::Loop),
     h(182, "strncmp", &[Mem, Size, ConstStr], INT, ANY),
