@@ -128,6 +128,13 @@ impl Holder {
         self.board.cells.as_ptr() as u64
     }
 
+    /// Tells, also when this is gone, whether the board is taken.
+    #[cfg(test)]
+    pub(super) fn watch(&self) -> impl Fn() -> bool + use<> {
+        let board = self.board;
+        move || board.taken.load(Ordering::Acquire)
+    }
+
     /// Says how many tail calls compiled code made: each wrote a cell, and one that found its slot emptied may have written one more.
     pub(crate) fn made(&mut self, tail_calls: u64) {
         self.used = usize::try_from(tail_calls).unwrap_or(CELLS).saturating_add(1).min(CELLS);
@@ -173,8 +180,18 @@ impl Drop for Holder {
         for cell in &self.board.cells[..self.used] {
             cell.store(0, Ordering::Release);
         }
+        let _last = GiveBack(self.board);
         self.board.tell_waiting();
-        self.board.taken.store(false, Ordering::Release);
+    }
+}
+
+/// Frees a board when it is dropped: also when a program that is given up panics.
+struct GiveBack(&'static Board);
+
+impl Drop for GiveBack {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
     }
 }
 
@@ -196,7 +213,7 @@ fn reclaim(more: Vec<Retired>) {
             release_unheld(&mut waiting, &mut free);
         }
     }
-    free.into_iter().for_each(|retired| super::prog_array::give_up(retired.program));
+    super::prog_array::give_up(free.into_iter().map(|retired| retired.program));
 }
 
 /// Moves what is on no board from `waiting` to `free`, and tells the boards that the rest is on.

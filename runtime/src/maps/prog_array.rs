@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -92,13 +93,11 @@ impl<T: Send + Sync + 'static> Slots<T> {
 
 impl<T: Send + Sync + 'static> Drop for Slots<T> {
     fn drop(&mut self) {
-        for cell in &mut self.cells {
+        give_up(self.cells.iter_mut().filter_map(|cell| {
             // SAFETY: R7: nobody else sees the slots any more, so their counts are ours; no run can load them: a run that could
             // keeps its maps alive.
-            if let Some(program) = unsafe { adopt::<T>(std::mem::take(cell.get_mut())) } {
-                give_up(program);
-            }
-        }
+            unsafe { adopt::<T>(std::mem::take(cell.get_mut())) }.map(|program| program as Arc<dyn Any + Send + Sync>)
+        }));
     }
 }
 
@@ -116,28 +115,41 @@ thread_local! {
     static LEAVING: RefCell<Option<Vec<Arc<dyn Any + Send + Sync>>>> = const { RefCell::new(None) };
 }
 
-/// Drops a program. One that is given up while another is dropped waits its turn, so that chains of any length need no stack.
-pub(super) fn give_up(program: Arc<dyn Any + Send + Sync>) {
-    let mut next = Some(program);
-    let nested = LEAVING.try_with(|leaving| match &mut *leaving.borrow_mut() {
+/// Drops programs. Those that are given up while another is dropped wait their turn, so that chains of any length need no stack.
+///
+/// Dropping a program drops what its host functions captured, which may panic: the others go all the same, and the first panic is
+/// passed on at the end, unless the thread is unwinding already.
+pub(super) fn give_up(programs: impl IntoIterator<Item = Arc<dyn Any + Send + Sync>>) {
+    let mut programs: Vec<_> = programs.into_iter().collect();
+    let outermost = LEAVING.try_with(|leaving| match &mut *leaving.borrow_mut() {
         Some(waiting) => {
-            waiting.extend(next.take());
-            true
+            waiting.append(&mut programs);
+            false
         }
         none => {
             *none = Some(Vec::new());
-            false
+            true
         }
     });
-    if nested != Ok(false) {
-        // Queued; or the thread is ending and has no queue: then the drop of `next` is all there is to do.
+    if outermost == Ok(false) {
         return;
     }
-    while let Some(program) = next.take() {
-        drop(program);
-        next = LEAVING.with(|leaving| leaving.borrow_mut().as_mut().and_then(Vec::pop));
+    // A thread that is ending has no queue: what is given up meanwhile goes within the drop.
+    let queued = || LEAVING.try_with(|leaving| leaving.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten();
+    let mut first = None;
+    while let Some(program) = programs.pop().or_else(queued) {
+        match (catch_unwind(AssertUnwindSafe(|| drop(program))), &first) {
+            (Ok(()), _) => {}
+            (Err(payload), None) => first = Some(payload),
+            // Its own drop might panic too.
+            (Err(payload), Some(_)) => std::mem::forget(payload),
+        }
     }
-    LEAVING.with(|leaving| *leaving.borrow_mut() = None);
+    let _ = LEAVING.try_with(|leaving| leaving.take());
+    match first {
+        Some(payload) if !std::thread::panicking() => resume_unwind(payload),
+        other => std::mem::forget(other),
+    }
 }
 
 #[cfg(test)]
@@ -200,6 +212,66 @@ mod tests {
         run.made(1);
         drop(run);
         assert_eq!(Arc::strong_count(&taken), 1);
+    }
+
+    /// Panics when it is dropped.
+    #[repr(C)]
+    struct Bomb {
+        tail: TailTarget,
+        _alive: Arc<()>,
+    }
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("bomb {}", self.tail.entry);
+        }
+    }
+
+    fn bombs(count: u32, alive: &Arc<()>) -> Slots<Bomb> {
+        let slots = Slots::new(count).expect("memory");
+        for n in 0..count {
+            let tail = TailTarget { entry: u64::from(n) };
+            slots.set(n, Some(Arc::new(Bomb { tail, _alive: Arc::clone(alive) })));
+        }
+        slots
+    }
+
+    /// Neither the others that go with it nor those that go later wait for a program whose drop panicked.
+    #[test]
+    fn a_drop_that_panics_stops_no_other() {
+        let alive = Arc::new(());
+        let slots = bombs(3, &alive);
+        assert!(catch_unwind(AssertUnwindSafe(|| slots.clear())).is_err());
+        assert_eq!(Arc::strong_count(&alive), 1);
+        let slots = bombs(3, &alive);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(slots))).is_err());
+        assert_eq!(Arc::strong_count(&alive), 1);
+        let later = Slots::<Code>::new(1).expect("memory");
+        later.set(0, Some(Code::counted(1, None, &alive)));
+        later.set(0, None);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    /// The last to hold such a program gives its board back.
+    #[test]
+    fn a_board_comes_back_when_a_drop_panics() {
+        let alive = Arc::new(());
+        let slots = bombs(1, &alive);
+        let run = Holder::new();
+        let cells = run.address() as *const AtomicU64;
+        // SAFETY: as above.
+        unsafe { &*cells }.store(slots.cells[0].load(Ordering::Acquire), Ordering::Release);
+        slots.clear();
+        assert_eq!(Arc::strong_count(&alive), 2);
+        let before = run.watch();
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(run))).is_err());
+        assert_eq!(Arc::strong_count(&alive), 1);
+        let started = std::time::Instant::now();
+        // Another test's thread may have it for a moment.
+        while before() {
+            assert!(started.elapsed().as_secs() < 20, "the board is still taken");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
