@@ -13,6 +13,12 @@ use crate::maps::Map;
 use crate::object::Object;
 
 /// Shared by everything that was opened or loaded with it. Cloning is cheap; clones are the same engine.
+///
+/// # Forks
+/// A forked child can go on running programs, whatever its parent unloads. With the JIT, code is memory that both share: the child can't
+/// load programs, and code that was alive at a fork keeps its place in the parent's code memory (1 GiB) after it was unloaded, so a process that
+/// forks and reloads again and again uses that up. Only `fork` itself is noticed: children made by a raw `clone` system call must run no
+/// programs.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,

@@ -3,12 +3,16 @@
 //! Images are written through the writable view and run through the executable one; no page is ever both in one view, and
 //! publishing flips no protection while others run. Ranges are whole granules, handed out first-fit and given back when the last owner
 //! of an image goes; freed code is overwritten with traps. The arena lives as long as the process.
+//!
+//! A forked child shares the memory, so it writes nothing there, and its parent leaves alone what was published when it forked: such a
+//! range is neither trapped nor handed out again when its owner goes.
 
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -45,6 +49,19 @@ pub enum CodeError {
 
 static ARENA: OnceLock<Result<Arena, CodeError>> = OnceLock::new();
 
+/// Forks of this process that have begun, since the arena was made.
+static FORKS_BEGUN: AtomicU64 = AtomicU64::new(0);
+/// Those that are over, on the parent's side. In a child they stay one behind, so that it never counts as the sole user of a range.
+static FORKS_OVER: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn before_fork() {
+    FORKS_BEGUN.fetch_add(1, Ordering::SeqCst);
+}
+
+extern "C" fn after_fork_in_parent() {
+    FORKS_OVER.fetch_add(1, Ordering::SeqCst);
+}
+
 /// The process's arena.
 pub(crate) struct Arena {
     write: NonNull<u8>,
@@ -59,11 +76,13 @@ unsafe impl Send for Arena {}
 // SAFETY: as above; the free list is behind a mutex and the registry is made of atomics.
 unsafe impl Sync for Arena {}
 
-/// A part of the arena with one owner. Dropping it fills it with traps and gives it back.
+/// A part of the arena with one owner. Dropping it fills it with traps and gives it back, unless a forked child may be using it.
 #[derive(Debug)]
 pub(crate) struct Range {
     offset: usize,
     len: usize,
+    /// Forks that were over before it was published.
+    forks_over: u64,
 }
 
 impl Arena {
@@ -84,6 +103,12 @@ impl Arena {
     /// The arena, if anything was ever published. Safe in a signal handler once it exists.
     fn reserve() -> Result<Arena, CodeError> {
         let refused = |what| CodeError::Refused { what, errno: std::io::Error::last_os_error().to_string() };
+        // SAFETY: the handlers touch two atomics and nothing else.
+        let error = unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), None) };
+        if error != 0 {
+            let errno = std::io::Error::from_raw_os_error(error).to_string();
+            return Err(CodeError::Refused { what: "pthread_atfork", errno });
+        }
         // SAFETY: a plain system call with a NUL-terminated name.
         let fd = unsafe { libc::memfd_create(c"backstop-code".as_ptr(), libc::MFD_CLOEXEC) };
         if fd < 0 {
@@ -125,6 +150,7 @@ impl Arena {
         if std::process::id() != self.pid {
             return Err(CodeError::Forked);
         }
+        let forks_over = FORKS_OVER.load(Ordering::SeqCst);
         let len = bytes.len().next_multiple_of(GRANULE).max(GRANULE);
         let offset = self.free.lock().take(len).ok_or(CodeError::Full { bytes: bytes.len() })?;
         // SAFETY: [offset, offset+len) lies in the writable view (the free list starts with exactly that range) and belongs to
@@ -134,7 +160,7 @@ impl Arena {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
             std::ptr::write_bytes(at.add(bytes.len()), TRAP, len - bytes.len());
         }
-        Ok(Range { offset, len })
+        Ok(Range { offset, len, forks_over })
     }
 }
 
@@ -153,16 +179,22 @@ impl Range {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
+
+    /// Whether no child has it: every fork that has begun by now was over before it was published. (A fork that begins later finds a range
+    /// that is being dropped, which nobody in the child can reach.)
+    fn is_unshared(&self) -> bool {
+        FORKS_BEGUN.load(Ordering::SeqCst) == self.forks_over
+    }
 }
 
 impl Drop for Range {
     fn drop(&mut self) {
         let Ok(arena) = Arena::get() else { return };
-        if std::process::id() != arena.pid {
-            // The view is shared with the parent, whose copy of this range lives on.
+        if std::process::id() != arena.pid || !self.is_unshared() {
+            // The memory is shared with the parent, or with a child, whose copy of this range lives on.
             return;
         }
-        // SAFETY: this range is still ours, and no run is inside it: runs borrow the program that owns it.
+        // SAFETY: R1: this range is still ours, no other process has it, and no run is inside it: runs borrow the program that owns it.
         unsafe { std::ptr::write_bytes(arena.write.as_ptr().add(self.offset), TRAP, self.len) };
         arena.free.lock().give(self.offset, self.len);
     }
@@ -216,6 +248,30 @@ mod tests {
         free.give(512, 512);
         free.give(256, 256);
         assert_eq!(free.0, BTreeMap::from([(0, 1024)]));
+    }
+
+    /// What was there at a fork stays as it is; what came later is freed as ever.
+    #[test]
+    fn ranges_of_before_a_fork_are_left_alone() {
+        let arena = Arena::get().expect("an arena");
+        let before = arena.publish(&[0xc3]).expect("room");
+        assert!(before.is_unshared());
+        // SAFETY: the child leaves at once.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            // SAFETY: leaves without running anything.
+            unsafe { libc::_exit(0) };
+        }
+        assert!(pid > 0, "no child: {}", std::io::Error::last_os_error());
+        // SAFETY: our own child.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+        assert!(!before.is_unshared());
+        let (at, offset) = (before.address() as *const u8, before.offset);
+        drop(before);
+        // SAFETY: the arena is mapped readable for the life of the process.
+        assert_eq!(unsafe { at.read_volatile() }, 0xc3);
+        let after = arena.publish(&[0xc3]).expect("room");
+        assert!(after.offset != offset && after.is_unshared());
     }
 
     #[test]
