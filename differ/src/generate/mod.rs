@@ -1,6 +1,6 @@
 //! Programs from bytes: mostly such as the verifier accepts, over everything that both engines run.
 //!
-//! The generator keeps a coarse image of registers and stack ([`state`]) and writes statements that suit it, each over rows of the
+//! The generator keeps a coarse image of registers and stack (`state`) and writes statements that suit it, each over rows of the
 //! instruction table, the model's helper prototypes and map kinds, so that what is added there is generated without a change here.
 //! Programs end by construction (loops and callbacks count to small constants) and compute nothing from addresses, clocks or chance
 //! (helpers that tell them are called, and what they say is dropped): two engines must agree on every bit.
