@@ -272,7 +272,8 @@ fn sums_of_differences() {
     assert_eq!(call(28, [0, 0, at(&new), 4, 5]), 8);
     assert_eq!(call(28, [at(&old), 4, 0, 0, 5]), 4);
     assert_eq!(call(28, [0, 0, 0, 0, 0x12345]), 0x2346);
-    assert_eq!(call(28, [at(&old), 3, 0, 0, 0]), -22);
+    // Linux 6.18 takes sizes that are no multiple of four: zeros stand for what is missing.
+    assert_eq!(call(28, [at(&old), 3, 0, 0, 0]), 0xfffe);
 }
 
 /// Runs `steps` on a packet as an XDP program would.
