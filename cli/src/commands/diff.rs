@@ -33,6 +33,8 @@ Examples:
 
 /// Every so manieth program goes to Linux unless the caller says otherwise.
 const USUAL_LINUX: u64 = 100;
+/// Threads that may be asked for.
+const MOST_THREADS: i64 = 512;
 /// From so many programs on their shares are judged.
 const JUDGED: u64 = 5000;
 
@@ -57,8 +59,9 @@ pub struct DiffArgs {
     #[arg(long, value_name = "SECONDS", conflicts_with = "inputs")]
     pub time: Option<u64>,
     /// Threads [default: one a processor]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, conflicts_with = "inputs")]
-    pub threads: usize,
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, conflicts_with = "inputs",
+          value_parser = clap::value_parser!(u16).range(0..=MOST_THREADS))]
+    pub threads: u16,
     /// Reduce what is found to a minimal program
     #[arg(long, value_name = "WHETHER", default_value_t = true, num_args = 0..=1, default_missing_value = "true",
           require_equals = true, action = clap::ArgAction::Set)]
@@ -69,7 +72,7 @@ pub struct DiffArgs {
     /// Ask Linux about every Nth generated program (inputs: about all); 0 for none [default: 100 where bpf(2) is permitted]
     #[arg(long, value_name = "N")]
     pub linux: Option<u64>,
-    /// One JSON object
+    /// One JSON object; of inputs, one a program
     #[arg(long)]
     pub json: bool,
 }
@@ -90,7 +93,7 @@ fn generated(args: &DiffArgs) -> Result {
         first: args.first,
         count: args.count.unwrap_or(usual),
         time: args.time.map(Duration::from_secs),
-        threads: args.threads,
+        threads: usize::from(args.threads),
         reduce: args.reduce,
         linux: args.linux.unwrap_or(USUAL_LINUX),
         ..Settings::default()
@@ -105,7 +108,8 @@ fn generated(args: &DiffArgs) -> Result {
         }
     });
     bar.finish_and_clear();
-    let saved = report.findings.iter().map(|finding| save(&args.save, seed, finding)).collect::<Result<Vec<_>>>()?;
+    let saved =
+        report.findings.iter().map(|finding| save(&args.save, &settings, finding)).collect::<Result<Vec<_>>>()?;
     let mut out = Out::new();
     if args.json {
         out.json(&report::Line::new(seed, &report, &saved))?;
@@ -144,12 +148,13 @@ fn bar(settings: &Settings) -> ProgressBar {
 }
 
 /// Writes a finding's smallest case; gives the file's path.
-fn save(folder: &Path, seed: u64, finding: &Finding) -> Result<PathBuf> {
+fn save(folder: &Path, settings: &Settings, finding: &Finding) -> Result<PathBuf> {
+    let Settings { seed, linux, .. } = settings;
     let path = folder.join(format!("diff-{seed}-{}.case", finding.number));
     let difference = finding.reduced.as_ref().map_or(&finding.difference, |reduced| &reduced.difference);
     let comments: String = difference.to_string().lines().map(|line| format!("// {line}\n")).collect();
     let text = format!(
-        "// backstop diff --seed {seed} --first {} --count 1\n{comments}{}",
+        "// backstop diff --seed {seed} --first {} --count 1 --linux {linux}\n{comments}{}",
         finding.number,
         finding.smallest()
     );
