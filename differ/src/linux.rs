@@ -207,11 +207,25 @@ fn left_out(program: &Program, verified: Option<&Verified>) -> Option<&'static s
             "a callback that no path walks: Linux 6.18 ends with an internal error where it compiles the program",
         );
     }
+    if (0..program.slots.len()).any(names_function) && loops(program) {
+        return Some("a callback beside a loop: Linux 6.18's precision tracking may follow a null pointer there");
+    }
     if !program.btf.as_ref().is_some_and(|btf| tagged(btf)) {
         return None;
     }
     (!all_reached)
         .then_some("an exception callback beside a subprogram that may be dead: Linux 6.18 does not survive it")
+}
+
+/// Jumps backwards, or walks an open-coded iterator.
+fn loops(program: &Program) -> bool {
+    let back = |slot: usize| match decode(&program.slots, slot) {
+        Ok(Instr::Jump { off, .. }) => off < 0,
+        Ok(Instr::Branch { off, .. }) => off < 0,
+        Ok(Instr::MayGoto { .. }) => true,
+        _ => false,
+    };
+    program.kfuncs.iter().any(|kfunc| kfunc.name.starts_with("bpf_iter_")) || (0..program.slots.len()).any(back)
 }
 
 /// Whether the kernel's test run takes this input for a type: for those that read an skb an IP header must be whole.

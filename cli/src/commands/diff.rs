@@ -20,7 +20,8 @@ Without inputs, programs are generated: they loop, call, throw, tail call, and u
 verdict, result, what was thrown with its frames, packet or memory, context, maps, and what was printed. At the end stands how many of the
 programs had what; if any operation, helper, map kind or depth is in fewer than 0.5 % of 5,000 programs or more, that is a failure too.
 
-Linux is asked by loading and test-running alone; nothing is attached. Programs that print stay away from it.
+Linux is asked by loading and test-running alone; nothing is attached. Programs that print stay away from it, and those whose shape
+Linux 6.18 may not survive (callbacks beside loops, functions that no path walks).
 
 Examples:
   backstop diff --count 100000
