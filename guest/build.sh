@@ -73,7 +73,8 @@ compile() {
 	"$strip" -g "$out/$object"
 }
 
-for source in tests/objects/*.bpf.c tests/objects/*.bpf.s examples/*/*.bpf.c benches/guest/*.bpf.c; do
+for source in tests/objects/*.bpf.c tests/objects/*.bpf.s cli/tests/objects/*.bpf.[cs] examples/*/*.bpf.c \
+	benches/guest/*.bpf.c; do
 	[ -e "$source" ] || continue
 	compile "$source" "${source%.*}.o"
 done

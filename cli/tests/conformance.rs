@@ -151,16 +151,109 @@ fn what_can_not_be_proved_is_stopped_where_it_breaks_a_rule() {
         "85 00 00 00 0f 27 00 00 95 00 00 00 00 00 00 00",
         "instruction 0 calls helper 9999, which does not exist",
     );
+    // r10 += 0
+    unproven(
+        &[],
+        "07 0a 00 00 00 00 00 00 b7 00 00 00 00 00 00 00 95 00 00 00 00 00 00 00",
+        "r10, the frame pointer, is read-only",
+    );
     unproven(&[], "05 00 05 00 00 00 00 00 95 00 00 00 00 00 00 00", "instruction 0: jump to 6");
     unproven(&[], "ff 00 00 00 00 00 00 00 95 00 00 00 00 00 00 00", "instruction 0");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x} ")).collect()
+}
+
+/// A committed object, as the plugin takes it.
+fn object(path: &str) -> String {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    hex(&std::fs::read(path).expect("the committed object"))
 }
 
 /// The first program of an object runs over the memory: here one that sums 64 bytes.
 #[test]
 fn objects_come_as_bytes_too() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/objects/custom.bpf.o");
-    let object = std::fs::read(path).expect("the committed object");
-    let text: String = object.iter().map(|byte| format!("{byte:02x} ")).collect();
+    let text = object("../tests/objects/custom.bpf.o");
     prints(&["--elf", &"02 ".repeat(64)], &text, "80");
     fails(&["--elf", "02"], text.as_bytes(), 1, "refused");
+}
+
+/// Without SEC, types, license: the entry is the first global function, what it calls is linked to it.
+#[test]
+fn objects_need_not_keep_to_conventions() {
+    let text = object("tests/objects/text.bpf.o");
+    prints(&["--elf", "01 02 03"], &text, "c10");
+    prints(&["--elf", "01 02"], &text, "2");
+    prints(&["--elf"], &text, "0");
+    prints(&["--elf", "05 06"], &object("tests/objects/globals.bpf.o"), "b");
+    prints(&["--elf"], &object("tests/objects/labels.bpf.o"), "2b");
+}
+
+/// An ELF object of nothing but `.text`: no symbols, no types.
+fn bare(code: &[u8]) -> Vec<u8> {
+    const NAMES: &[u8] = b"\0.text\0.shstrtab\0";
+    let (text, names) = (64, 64 + code.len());
+    let headers = (names + NAMES.len()).next_multiple_of(8);
+    let section = |name: u32, kind: u32, flags: u64, at: usize, size: usize| {
+        let mut header = Vec::new();
+        header.extend(name.to_le_bytes());
+        header.extend(kind.to_le_bytes());
+        for word in [flags, 0, at as u64, size as u64, 0, 8, 0] {
+            header.extend(word.to_le_bytes());
+        }
+        header
+    };
+    let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for half in [1u16, 247] {
+        file.extend(half.to_le_bytes());
+    }
+    file.extend(1u32.to_le_bytes());
+    for word in [0, 0, headers as u64] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(0u32.to_le_bytes());
+    for half in [64u16, 0, 0, 64, 3, 2] {
+        file.extend(half.to_le_bytes());
+    }
+    file.extend(code);
+    file.extend(NAMES);
+    file.resize(headers, 0);
+    file.extend(section(0, 0, 0, 0, 0));
+    file.extend(section(1, 1, 6, text, code.len()));
+    file.extend(section(7, 3, 0, names, NAMES.len()));
+    file
+}
+
+#[test]
+fn objects_without_symbols_run_from_their_start() {
+    // call +1; exit; r0 = *(u8 *)(r1 + 0); exit
+    let code = [
+        [0x85, 0x10, 0, 0, 1, 0, 0, 0],
+        [0x95, 0, 0, 0, 0, 0, 0, 0],
+        [0x71, 0x10, 0, 0, 0, 0, 0, 0],
+        [0x95, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    prints(&["--elf", "2f"], &hex(&bare(code.as_flattened())), "2f");
+    fails(&["--elf"], hex(&bare(code.as_flattened())).as_bytes(), 1, "refused");
+    fails(&["--elf"], hex(&bare(&[])).as_bytes(), 1, "holds no code");
+    fails(&["--elf"], hex(&bare(&[0x95])).as_bytes(), 1, "no whole number of 8-byte instructions");
+    fails(&["--elf"], ANSWER.as_bytes(), 1, "ELF");
+    let mut beyond = code;
+    beyond[0][4] = 9;
+    fails(&["--elf", "2f"], hex(&bare(beyond.as_flattened())).as_bytes(), 1, "where no function begins");
+}
+
+/// What shells, editors and other systems make of a line of bytes.
+#[test]
+fn the_form_of_the_bytes_is_free() {
+    prints(&[], &format!("{ANSWER}\r\n"), "2a");
+    prints(&[], &format!("  {}  \r\n\r\n", ANSWER.replace(' ', "\t")), "2a");
+    prints(&[], &ANSWER.replace(' ', ""), "2a");
+    prints(&["AaBB Cc\n"], &SECOND_AND_LENGTH.to_uppercase(), "bb03");
+    prints(&["aabbcc", "--program", SECOND_AND_LENGTH], "", "bb03");
+    fails(&["--program", ""], ANSWER.as_bytes(), 1, "there is no program");
+    fails(&["0x2a"], ANSWER.as_bytes(), 1, "'x'");
+    fails(&[], b"\xef\xbb\xbfb7", 1, "no digit of base 16");
+    fails(&[], b"b7,00", 1, "','");
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use backstop_model::MapSpec;
+use backstop_model::{MapSpec, ProgKind};
 use backstop_object::Object as ElfObject;
 
 use crate::engine::Engine;
@@ -267,6 +267,21 @@ impl Object {
     pub fn link<H: 'static>(&self, linker: &Linker<H>, name: &str) -> Result<backstop_model::Program, LoadError> {
         self.need_program(name)?;
         Ok(Loader::new(self, linker).link(name)?.program)
+    }
+
+    /// Links the one program of an object that need not keep to libbpf's conventions, as a program of another kind than its section
+    /// says: which function that is, [`backstop_object::Object::link_entry`] tells.
+    ///
+    /// # Errors
+    /// [`LoadError::Link`].
+    pub fn link_entry<H: 'static>(
+        &self,
+        linker: &Linker<H>,
+        kind: ProgKind,
+    ) -> Result<backstop_model::Program, LoadError> {
+        let linked = self.elf.link_entry(kind, &Loader::new(self, linker));
+        let failed = |source| LoadError::Link { program: self.elf.name().to_owned(), source: Box::new(source) };
+        Ok(linked.map_err(failed)?.program)
     }
 
     /// Verifies one program without making any map or code.

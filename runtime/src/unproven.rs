@@ -48,7 +48,7 @@ impl<H: 'static> UnprovenProgram<H> {
     /// Makes a linked program runnable without a proof.
     ///
     /// # Errors
-    /// [`LoadError::Unproven`] if its type can't be run so, its control flow leaves the code, or it calls what it may not;
+    /// [`LoadError::Unproven`] if its type can't be run so, its control flow leaves the code, it writes r10, or it calls what it may not;
     /// [`LoadError::OtherLinker`].
     pub fn new(linker: &Linker<H>, program: Linked) -> Result<UnprovenProgram<H>, LoadError> {
         let name = program.name.clone();

@@ -187,6 +187,19 @@ fn registers_are_written_before_they_are_read() {
 }
 
 #[test]
+fn programs_that_write_the_frame_pointer_are_not_loaded() {
+    // Not even where no path leads.
+    for text in [
+        "r10 += -8\nr0 = 0\nexit",
+        "r0 = 0\nexit\nr10 = r1\nexit",
+        "r1 = 1\nlock *(u64 *)(r10 - 8) += r1\nr10 = r1\nexit",
+    ] {
+        let error = load(text, raw(8)).expect_err("a refusal").to_string();
+        assert!(error.contains("r10, the frame pointer, is read-only"), "{error}");
+    }
+}
+
+#[test]
 fn endless_programs_run_out_of_instructions() {
     for text in [
         "again: goto again",

@@ -34,6 +34,8 @@ const MOST_TEXT: u64 = 256 << 20;
 /// Most bytes of memory.
 const MOST_MEMORY: usize = 1 << 28;
 const NAME: &str = "program";
+/// Of programs that state none: bytes can't, and no helper should be out of a test's reach for that.
+const LICENSE: &str = "GPL";
 
 #[derive(Args, Debug)]
 pub struct PluginArgs {
@@ -43,7 +45,8 @@ pub struct PluginArgs {
     /// The program, as base-16 bytes, instead of a line on standard input
     #[arg(long, value_name = "BYTES")]
     pub program: Option<String>,
-    /// The program's bytes are an ELF object; its first program runs
+    /// The program's bytes are an ELF object. Its first program runs; where all code lies in `.text`, the first global function does,
+    /// or what begins at offset 0
     #[arg(long)]
     pub elf: bool,
     /// The engine for what the verifier proves; without this the JIT where it exists, else the interpreter
@@ -91,7 +94,6 @@ pub fn plugin(args: &PluginArgs) -> Result {
     }
     let linker = Linker::<()>::new(&engine);
     let mut program = if args.elf { from_object(&engine, &linker, &code)? } else { from_slots(&code)? };
-    program.kind = ProgKind::new(ProgType::RawMem);
     // No more than MOST_MEMORY, see above.
     program.kind.memory_len = memory.len() as u32;
     let exit = match Loaded::from_program(&linker, program.clone()) {
@@ -166,19 +168,17 @@ fn from_slots(code: &[u8]) -> Result<Linked> {
         func_info: Vec::new(),
         line_info: Vec::new(),
         poisoned: Vec::new(),
-        license: "GPL".to_owned(),
+        license: LICENSE.to_owned(),
     })
 }
 
 fn from_object(engine: &Engine, linker: &Linker<()>, code: &[u8]) -> Result<Linked> {
     let object = engine.open(code, NAME).map_err(in_full)?;
-    let first = object.programs().into_iter().next();
-    let Some(first) = first else {
-        return Err(Failure::input(
-            "the object holds no program: put the function into a section of its own, such as raw_mem",
-        ));
-    };
-    object.link(linker, &first.name).map_err(in_full)
+    let mut program = object.link_entry(linker, ProgKind::new(ProgType::RawMem)).map_err(in_full)?;
+    if program.license.is_empty() {
+        program.license = LICENSE.to_owned();
+    }
+    Ok(program)
 }
 
 /// An error with its sources, in one line.

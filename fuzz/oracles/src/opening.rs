@@ -1,6 +1,7 @@
 //! Objects and type data of any bytes: an error or a value, never a panic.
 
 use backstop::btf::{Btf, BtfExt, Kind};
+use backstop::model::{ProgKind, ProgType};
 use backstop_differ::Source;
 use backstop_object::{Object, StandardEnv};
 
@@ -38,19 +39,22 @@ fn open(data: &[u8]) -> Outcome {
     };
     ask(&object);
     let Ok(env) = StandardEnv::new([]) else { return Outcome::Unusable };
-    for program in object.programs().take(MAX_LINKED) {
-        match object.link(&program.name, &env) {
+    let names: Vec<String> = object.programs().take(MAX_LINKED).map(|program| program.name).collect();
+    let by_name = names.iter().map(|name| (name.as_str(), object.link(name, &env)));
+    let whole = ("the entry", object.link_entry(ProgKind::new(ProgType::RawMem), &env));
+    for (name, linked) in by_name.chain([whole]) {
+        match linked {
             Ok(linked) => {
-                assert_eq!(linked.map_indices.len(), linked.program.maps.len(), "{}", program.name);
+                assert_eq!(linked.map_indices.len(), linked.program.maps.len(), "{name}");
                 let maps = object.maps().len();
-                assert!(linked.map_indices.iter().all(|index| *index < maps), "{}", program.name);
+                assert!(linked.map_indices.iter().all(|index| *index < maps), "{name}");
                 let slots = linked.program.slots.len();
                 let inside = |slot: u32| (slot as usize) < slots;
-                assert!(linked.program.func_info.iter().all(|f| inside(f.slot)), "{}", program.name);
-                assert!(linked.program.func_info.is_sorted_by_key(|f| f.slot), "{}", program.name);
-                assert!(linked.program.line_info.iter().all(|l| inside(l.slot)), "{}", program.name);
-                assert!(linked.program.line_info.is_sorted_by_key(|l| l.slot), "{}", program.name);
-                assert!(linked.program.poisoned.iter().all(|p| inside(p.slot)), "{}", program.name);
+                assert!(linked.program.func_info.iter().all(|f| inside(f.slot)), "{name}");
+                assert!(linked.program.func_info.is_sorted_by_key(|f| f.slot), "{name}");
+                assert!(linked.program.line_info.iter().all(|l| inside(l.slot)), "{name}");
+                assert!(linked.program.line_info.is_sorted_by_key(|l| l.slot), "{name}");
+                assert!(linked.program.poisoned.iter().all(|p| inside(p.slot)), "{name}");
             }
             Err(error) => assert!(!error.to_string().is_empty()),
         }

@@ -214,6 +214,11 @@ fn what_leaves_its_function_is_refused() {
     let across = lowered("call +1\nexit\nif r1 == 0 goto -2\nexit").err();
     assert_eq!(across, Some(LowerError::BadTarget { slot: 2, target: 1 }));
     assert_eq!(lower_unproven(&program(Vec::new())).err(), Some(LowerError::Empty));
+    for write in ["r10 = 1", "w10 += w2", "r10 = *(u64 *)(r1 + 0)", "r10 = 1 ll", "r10 = xchg_64(r1 + 0, r10)"] {
+        let text = format!("r0 = 0\n{write}\nexit");
+        assert_eq!(lowered(&text).err(), Some(LowerError::FramePointer { slot: 1 }), "{text}");
+    }
+    assert!(lowered("*(u64 *)(r10 - 8) = r10\nr1 = r10\nr0 = 0\nexit").is_ok());
     let map = lowered("r1 = map[3] ll\nexit").err();
     assert_eq!(map, Some(LowerError::BadIndex { slot: 0, table: "map", index: 3 }));
     let helper = lower_unproven(&program(encode_all(&[Instr::CallHelper { id: -1 }, Instr::Exit]))).err();

@@ -3,8 +3,8 @@
 //! RFC 9669 masks shift counts and defines division by zero, so the decoder accepts immediates that do either; Linux
 //! refuses them. The verifier asks here, once for each instruction it reaches, as Linux does: dead code may hold them.
 
-use crate::insn::{Instr, Reg};
-use crate::table::ImmField;
+use crate::insn::{Instr, Reg, Slot};
+use crate::table::{ImmField, Row};
 
 /// Why a well-formed instruction is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -51,6 +51,13 @@ impl Illegal {
     }
 }
 
+fn writes_frame_pointer(row: &Row, slot: Slot) -> Result<(), Illegal> {
+    let frame_pointer = Reg::R10.number();
+    let writes =
+        (row.dst.is_written() && slot.dst == frame_pointer) || (row.src.is_written() && slot.src == frame_pointer);
+    if writes { Err(Illegal::FramePointerWrite) } else { Ok(()) }
+}
+
 impl Instr {
     /// Whether Linux's verifier would take the instruction by its form and constants alone.
     ///
@@ -70,9 +77,14 @@ impl Instr {
             }
             _ => {}
         }
-        let frame_pointer = Reg::R10.number();
-        let writes =
-            (row.dst.is_written() && slot.dst == frame_pointer) || (row.src.is_written() && slot.src == frame_pointer);
-        if writes { Err(Illegal::FramePointerWrite) } else { Ok(()) }
+        writes_frame_pointer(row, slot)
+    }
+
+    /// Whether the instruction leaves r10 alone, which the BPF ABI has read-only.
+    ///
+    /// # Errors
+    /// [`Illegal::FramePointerWrite`].
+    pub fn check_frame_pointer(&self) -> Result<(), Illegal> {
+        writes_frame_pointer(self.op().row().ok_or(Illegal::NotInSet)?, self.encode().first())
     }
 }

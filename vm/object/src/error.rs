@@ -354,6 +354,25 @@ pub enum LinkError {
         /// Programs that it has.
         known: String,
     },
+    /// No section has instructions.
+    #[error(
+        "object `{object}` holds no code: put the function into `.text` or a section of its own (SHT_PROGBITS, SHF_EXECINSTR)"
+    )]
+    NoCode {
+        /// The object.
+        object: String,
+    },
+    /// Nothing says where the one program of an object begins.
+    #[error(
+        "object `{object}` has code in sections {sections} and no global function, so which is to run can't be told; make one \
+             function global"
+    )]
+    NoEntry {
+        /// The object.
+        object: String,
+        /// Names of the sections.
+        sections: String,
+    },
     /// The section's name gives no program type.
     #[error("program `{program}`: {source}")]
     Section {

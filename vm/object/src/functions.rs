@@ -53,6 +53,7 @@ pub(crate) struct Functions {
     pub all: Vec<Function>,
     /// Code of each section that has any.
     pub code: HashMap<usize, Arc<[Slot]>>,
+    by_name: HashMap<String, usize>,
 }
 
 impl Functions {
@@ -67,7 +68,17 @@ impl Functions {
             functions_of(elf, index, section, &mut all)?;
         }
         check_names(elf, &all)?;
-        Ok(Functions { all, code })
+        Ok(Functions::new(all, code))
+    }
+
+    /// `all` is sorted by section, then by first slot.
+    pub(crate) fn new(all: Vec<Function>, code: HashMap<usize, Arc<[Slot]>>) -> Functions {
+        Functions { by_name: by_name(&all), all, code }
+    }
+
+    /// Index of the function of this name; of several the one that others can see.
+    pub(crate) fn named(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     /// The function that begins at a slot of a section.
@@ -82,6 +93,19 @@ impl Functions {
         let code = self.code.get(&function.section_index).map_or(&[][..], |c| c);
         code.get(function.start..function.end).unwrap_or(&[])
     }
+}
+
+fn by_name(functions: &[Function]) -> HashMap<String, usize> {
+    let mut all: HashMap<String, usize> = HashMap::new();
+    let visible = |f: &&Function| f.visibility != Visibility::Static;
+    for (i, function) in functions.iter().enumerate() {
+        let known = all.get(&function.name).and_then(|&k| functions.get(k));
+        let better = known.is_none_or(|k| !visible(&k) && visible(&function) || function.is_program && !k.is_program);
+        if better {
+            all.insert(function.name.clone(), i);
+        }
+    }
+    all
 }
 
 fn slots(elf: &Elf<'_>, section: &Section<'_>) -> Result<Arc<[Slot]>, ObjectError> {

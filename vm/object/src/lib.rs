@@ -9,6 +9,7 @@
 mod btf_fix;
 mod data;
 mod elf;
+mod entry;
 mod env;
 mod error;
 mod externs;

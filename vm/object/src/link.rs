@@ -14,7 +14,7 @@ use backstop_model::{FuncInfo, Kfunc, LineInfo, MapSpec, Poisoned, ProgKind, Pro
 use crate::elf::{Home, Reloc};
 use crate::env::LinkEnv;
 use crate::error::LinkError;
-use crate::functions::Function;
+use crate::functions::{Function, Functions};
 use crate::object::Object;
 use crate::relocate::{self, CALL, LD_IMM64, PSEUDO_CALL, PSEUDO_FUNC};
 
@@ -35,6 +35,7 @@ pub struct LinkedProgram {
 /// State of one link.
 pub(crate) struct Linker<'a> {
     pub object: &'a Object,
+    pub functions: &'a Functions,
     pub env: &'a dyn LinkEnv,
     pub program: &'a str,
     /// Functions taken, in order, with their first slot in the program.
@@ -69,9 +70,21 @@ impl Object {
         if let Some(name) = &def.host {
             bind_host(&mut kind, self, main, name, env)?;
         }
-        let mut linker = Linker::new(self, env, program);
+        self.link_main(&self.functions, main, kind, env)
+    }
+
+    /// Builds the program whose main function has this index among `functions`.
+    pub(crate) fn link_main(
+        &self,
+        functions: &Functions,
+        main: usize,
+        kind: ProgKind,
+        env: &dyn LinkEnv,
+    ) -> Result<LinkedProgram, LinkError> {
+        let name = functions.all.get(main).map_or("", |f| &f.name);
+        let mut linker = Linker::new(self, functions, env, name);
         linker.take_all(main)?;
-        for callback in self.exception_callbacks(main) {
+        for callback in self.exception_callbacks(functions, main) {
             linker.take_all(callback)?;
         }
         relocate::apply(&mut linker)?;
@@ -81,12 +94,43 @@ impl Object {
 
     /// Functions that decl tags on a main function name as its exception callback. Whether the tags are right is the
     /// verifier's to say: it reads them again.
-    fn exception_callbacks(&self, main: usize) -> Vec<usize> {
-        let Some((btf, function)) = self.btf.as_ref().zip(self.functions.all.get(main)) else { return Vec::new() };
+    fn exception_callbacks(&self, functions: &Functions, main: usize) -> Vec<usize> {
+        let Some((btf, function)) = self.btf.as_ref().zip(functions.all.get(main)) else { return Vec::new() };
         let ty = self.function_type(function).or_else(|| btf.find(&function.name, Kind::Func));
         let Some(ty) = ty else { return Vec::new() };
         let names = btf.decl_tags(ty, None).filter_map(|tag| tag.strip_prefix(CALLBACK_TAG));
-        names.filter_map(|name| self.by_name.get(name).copied()).collect()
+        names.filter_map(|name| functions.named(name)).collect()
+    }
+
+    /// The relocation of a slot of a section.
+    pub(crate) fn reloc_at(&self, section: usize, slot: usize) -> Option<&Reloc> {
+        let list = self.relocs.get(&section)?;
+        let offset = slot as u64 * 8;
+        list.binary_search_by_key(&offset, |r| r.offset).ok().and_then(|i| list.get(i))
+    }
+
+    /// Section and byte that an instruction calls or takes the address of, if it does. `at` is its slot in its section.
+    pub(crate) fn leads_to(&self, section: usize, at: usize, slot: &Slot) -> Option<(usize, i64)> {
+        match (slot.code, slot.src, self.reloc_at(section, at)) {
+            (CALL, PSEUDO_CALL, None) | (LD_IMM64, PSEUDO_FUNC, None) => Some((section, next(at, slot))),
+            (CALL, PSEUDO_CALL, Some(r)) => {
+                let (section, value) = self.code_symbol(r)?;
+                Some((section, value.saturating_add(next(0, slot))))
+            }
+            (LD_IMM64, _, Some(r)) => {
+                let (section, value) = self.code_symbol(r)?;
+                Some((section, value.saturating_add(i64::from(slot.imm))))
+            }
+            _ => None,
+        }
+    }
+
+    /// Section and value of a relocation's symbol, if it lies in code.
+    fn code_symbol(&self, reloc: &Reloc) -> Option<(usize, i64)> {
+        let symbol = self.symbols.get(reloc.symbol)?;
+        let Home::Section(section) = symbol.home else { return None };
+        self.functions.code.contains_key(&section).then_some(())?;
+        Some((section, i64::try_from(symbol.value).unwrap_or(i64::MAX)))
     }
 }
 
@@ -107,9 +151,10 @@ fn bind_host(
 }
 
 impl<'a> Linker<'a> {
-    fn new(object: &'a Object, env: &'a dyn LinkEnv, program: &'a str) -> Linker<'a> {
+    fn new(object: &'a Object, functions: &'a Functions, env: &'a dyn LinkEnv, program: &'a str) -> Linker<'a> {
         Linker {
             object,
+            functions,
             env,
             program,
             taken: Vec::new(),
@@ -125,7 +170,7 @@ impl<'a> Linker<'a> {
     }
 
     pub(crate) fn function(&self, index: usize) -> Option<&'a Function> {
-        self.object.functions.all.get(index)
+        self.functions.all.get(index)
     }
 
     /// Where a function begins in the program, if it was taken.
@@ -155,7 +200,7 @@ impl<'a> Linker<'a> {
             return Ok(None);
         }
         let Some(function) = self.function(index) else { return Ok(None) };
-        let code = self.object.functions.slots(function);
+        let code = self.functions.slots(function);
         if self.slots.len().saturating_add(code.len()) > MAX_SLOTS {
             return Err(LinkError::TooLarge { program: self.program.to_owned(), limit: MAX_SLOTS });
         }
@@ -175,22 +220,8 @@ impl<'a> Linker<'a> {
 
     /// The function that an instruction calls or takes the address of, if it does. `at` is its slot in the section.
     pub(crate) fn mention(&self, function: &Function, at: usize, slot: &Slot) -> Result<Option<usize>, LinkError> {
-        let reloc = self.reloc_at(function.section_index, at);
-        let (section, target) = match (slot.code, slot.src, reloc) {
-            (CALL, PSEUDO_CALL, None) => (function.section_index, next(at, slot)),
-            (LD_IMM64, PSEUDO_FUNC, None) => (function.section_index, next(at, slot)),
-            (CALL, PSEUDO_CALL, Some(r)) => match self.code_symbol(r) {
-                Some((section, value)) => (section, value.saturating_add(next(0, slot))),
-                None => return Ok(None),
-            },
-            (LD_IMM64, _, Some(r)) => match self.code_symbol(r) {
-                Some((section, value)) => (section, value.saturating_add(i64::from(slot.imm))),
-                None => return Ok(None),
-            },
-            _ => return Ok(None),
-        };
-        let aligned = usize::try_from(target / 8).ok().filter(|_| target % 8 == 0 && target >= 0);
-        let found = aligned.and_then(|slot| self.object.functions.starting_at(section, slot));
+        let Some((section, target)) = self.object.leads_to(function.section_index, at, slot) else { return Ok(None) };
+        let found = slot_of(target).and_then(|slot| self.functions.starting_at(section, slot));
         match found {
             Some(index) => Ok(Some(index)),
             None => Err(LinkError::BadCallTarget {
@@ -200,21 +231,6 @@ impl<'a> Linker<'a> {
                 target,
             }),
         }
-    }
-
-    /// The relocation of a slot of a section.
-    pub(crate) fn reloc_at(&self, section: usize, slot: usize) -> Option<&'a Reloc> {
-        let list = self.object.relocs.get(&section)?;
-        let offset = slot as u64 * 8;
-        list.binary_search_by_key(&offset, |r| r.offset).ok().and_then(|i| list.get(i))
-    }
-
-    /// Section and value of a relocation's symbol, if it lies in code.
-    fn code_symbol(&self, reloc: &Reloc) -> Option<(usize, i64)> {
-        let symbol = self.object.symbols.get(reloc.symbol)?;
-        let Home::Section(section) = symbol.home else { return None };
-        self.object.functions.code.contains_key(&section).then_some(())?;
-        Some((section, i64::try_from(symbol.value).unwrap_or(i64::MAX)))
     }
 
     /// The maps must be possible by now: sizes that an object leaves open are the host's to set.
@@ -284,6 +300,11 @@ impl<'a> Linker<'a> {
     pub(crate) fn extern_type(&self, symbol: usize) -> Option<TypeId> {
         self.object.externs.get(&symbol)?.ty
     }
+}
+
+/// The slot that begins at a byte of a section, if one does.
+pub(crate) fn slot_of(byte: i64) -> Option<usize> {
+    usize::try_from(byte / 8).ok().filter(|_| byte % 8 == 0 && byte >= 0)
 }
 
 /// Byte that a relative call at a slot leads to.

@@ -61,7 +61,6 @@ pub struct Object {
     pub(crate) license: String,
     pub(crate) btf: Option<Arc<Btf>>,
     pub(crate) functions: Functions,
-    pub(crate) by_name: HashMap<String, usize>,
     programs: Vec<(usize, Result<SectionDef, SectionError>)>,
     pub(crate) maps: Vec<MapInfo>,
     /// Maps by section and offset of their declaration; data maps at offset 0.
@@ -162,7 +161,6 @@ impl Object {
             name: name.to_owned(),
             license: license(&elf),
             btf,
-            by_name: by_name(&functions),
             programs,
             map_at: maps.iter().enumerate().map(|(i, m)| ((m.section_index, m.offset), i)).collect(),
             data_maps: data_maps(&elf, &maps),
@@ -218,7 +216,7 @@ impl Object {
     }
 
     pub(crate) fn program_function(&self, name: &str) -> Option<(usize, &Result<SectionDef, SectionError>)> {
-        let index = *self.by_name.get(name)?;
+        let index = self.functions.named(name)?;
         self.programs.iter().find(|(i, _)| *i == index).map(|(i, kind)| (*i, kind))
     }
 
@@ -392,20 +390,6 @@ fn programs(
 ) -> Vec<(usize, Result<SectionDef, SectionError>)> {
     let mains = functions.all.iter().enumerate().filter(|(_, f)| f.is_program);
     mains.map(|(i, f)| (i, sections::parse_with(&f.section, custom))).collect()
-}
-
-/// Functions by name; of several the one that others can see.
-fn by_name(functions: &Functions) -> HashMap<String, usize> {
-    let mut all: HashMap<String, usize> = HashMap::new();
-    let visible = |f: &&Function| f.visibility != Visibility::Static;
-    for (i, function) in functions.all.iter().enumerate() {
-        let known = all.get(&function.name).and_then(|&k| functions.all.get(k));
-        let better = known.is_none_or(|k| !visible(&k) && visible(&function) || function.is_program && !k.is_program);
-        if better {
-            all.insert(function.name.clone(), i);
-        }
-    }
-    all
 }
 
 fn data_maps(elf: &Elf<'_>, maps: &[Map]) -> HashMap<usize, usize> {

@@ -91,12 +91,12 @@ fn note(linker: &mut Linker<'_>, slot: usize, wanted: String) {
 /// Handles the instruction at a site; gives how many slots it takes.
 fn apply_one(linker: &mut Linker<'_>, site: &Site<'_>) -> Result<usize, LinkError> {
     let Some(&slot) = linker.slots.get(site.slot) else { return Ok(1) };
-    let reloc = linker.reloc_at(site.function.section_index, site.at);
+    let reloc = linker.object.reloc_at(site.function.section_index, site.at);
     let wide = slot.code == LD_IMM64;
     let inside = site.at + 1 < site.function.end;
     if wide
         && inside
-        && let Some(r) = linker.reloc_at(site.function.section_index, site.at + 1)
+        && let Some(r) = linker.object.reloc_at(site.function.section_index, site.at + 1)
     {
         return Err(bad(linker, site, r, "changes the second half of a 64-bit load"));
     }

@@ -18,6 +18,9 @@ pub(super) fn discover_functions(program: &Arc<Program>) -> Result<Vec<Span>, Lo
     while at < len {
         let instr =
             decode(&program.slots, at).map_err(|e| LowerError::Decode { slot: at as u32, reason: e.to_string() })?;
+        if instr.check_frame_pointer().is_err() {
+            return Err(LowerError::FramePointer { slot: at as u32 });
+        }
         let (relative, callback) = match instr {
             Instr::CallLocal { off } => (Some(i64::from(off)), false),
             Instr::LoadPseudo { kind: Pseudo::Func, imm, .. } => (Some(i64::from(imm)), true),

@@ -71,6 +71,12 @@ pub enum LowerError {
     /// The program has no instruction.
     #[error("the program is empty")]
     Empty,
+    /// A program that nobody proved writes its frame pointer.
+    #[error("instruction {slot}: r10, the frame pointer, is read-only; copy it to another register first")]
+    FramePointer {
+        /// The slot.
+        slot: u32,
+    },
     /// A program that nobody proved has more functions than the verifier would take.
     #[error("the program has {count} functions, more than {MAX_FUNCTIONS}")]
     TooManyFunctions {
@@ -124,8 +130,8 @@ pub fn lower(verified: &Verified) -> Result<Ir<Proven>, LowerError> {
     Ok(lowering.finish(callback))
 }
 
-/// Lowers a program on which nothing was proved: every instruction decodes, jumps and calls lead to instructions of their
-/// function and to functions, control never runs off an end, and what is named is in its table.
+/// Lowers a program on which nothing was proved: every instruction decodes, none writes r10 (which the BPF ABI has read-only), jumps and calls
+/// lead to instructions of their function and to functions, control never runs off an end, and what is named is in its table.
 ///
 /// Functions are what is called or has its address taken; each gets a whole stack. Context accesses stay as the program wrote them.
 ///
