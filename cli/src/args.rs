@@ -107,6 +107,10 @@ pub struct Judging {
     /// Resolve CO-RE relocations against these types first: raw BTF (such as /sys/kernel/btf/vmlinux) or an ELF file with .BTF
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
+    /// The kernel's own types, for programs that use its objects (task_struct, sk_buff, ...): raw BTF or an ELF file with .BTF; judged, never run. CO-RE
+    /// relocations are resolved against them as well [default with --compat linux: /sys/kernel/btf/vmlinux, else a part of Linux 6.18's]
+    #[arg(long, value_name = "FILE")]
+    pub kernel_btf: Option<PathBuf>,
     /// Refuse what Linux refuses to unprivileged users
     #[arg(long)]
     pub unprivileged: bool,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backstop::model::{ProgType, sections};
+use backstop::model::{KernelBtf, ProgType, kernel_btf, sections};
 use backstop::{Config, Engine, EngineChoice, EngineKind, Linker, LoadError, Object};
 
 use crate::args::{Compat, EngineArg, Judging};
@@ -18,9 +18,33 @@ pub struct Session {
     pub linker: Linker<()>,
 }
 
+/// Where a running Linux shows its own types.
+const RUNNING_KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// The kernel's types: those that were named, or where Linux's verdicts are wanted the running kernel's. Read when a program first asks for one.
+fn kernel_types(judging: &Judging) -> KernelBtf {
+    match &judging.kernel_btf {
+        Some(path) => {
+            let path = path.clone();
+            KernelBtf::lazy(move || match files::btf(&path) {
+                Ok(types) => Some(types),
+                Err(why) => {
+                    note(format_args!("error: {why}"));
+                    None
+                }
+            })
+        }
+        None if judging.compat == Some(Compat::Linux) => {
+            KernelBtf::lazy(|| files::btf(Path::new(RUNNING_KERNEL)).ok().or_else(kernel_btf::reduced_btf))
+        }
+        None => KernelBtf::default(),
+    }
+}
+
 /// The configuration that the command line asks for.
 pub fn config(judging: &Judging) -> Config {
     Config::new()
+        .kernel_btf(kernel_types(judging))
         .compat_linux(judging.compat == Some(Compat::Linux))
         .unprivileged(judging.unprivileged)
         .trace(|line| note(format_args!("trace: {line}")))
@@ -51,6 +75,7 @@ impl Session {
     /// Opens an object for an engine.
     pub fn open(engine: &Engine, path: &Path, judging: &Judging) -> Result<Session> {
         files::check_regular(path)?;
+        judging.kernel_btf.as_deref().map(files::open).transpose()?;
         let mut object = engine.open_file(path).map_err(Failure::input)?;
         for (name, size) in &judging.map_size {
             object.set_max_entries(name, *size).map_err(|e| Failure::input(format_args!("{}: {e}", path.display())))?;

@@ -39,6 +39,7 @@ pub(crate) fn prove_within(engine: &Engine, name: &str, program: Linked, insns: 
         keep_states: false,
         log_level: config.log_level,
         limits: Limits { insns, cpus: config.cpus, ..Limits::default() },
+        kernel: config.kernel.clone(),
     };
     let refused = |refusal| LoadError::Refused { program: name.to_owned(), refusal };
     verify(Arc::new(program), &options).map_err(refused)

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use backstop_model::KernelBtf;
+
 /// Which engine runs programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum EngineChoice {
@@ -32,6 +34,7 @@ pub struct Config {
     pub(crate) log_level: u8,
     pub(crate) fuel: u64,
     pub(crate) trace: Option<TraceSink>,
+    pub(crate) kernel: KernelBtf,
     #[cfg(all(feature = "testing", feature = "jit", target_arch = "x86_64", target_os = "linux"))]
     pub(crate) fault: crate::fault::PlantedFault,
 }
@@ -53,6 +56,7 @@ impl std::fmt::Debug for Config {
             .field("map_memory", &self.map_memory)
             .field("log_level", &self.log_level)
             .field("fuel", &self.fuel)
+            .field("kernel", &self.kernel)
             .finish_non_exhaustive()
     }
 }
@@ -75,6 +79,7 @@ impl Config {
             log_level: 0,
             fuel: u64::MAX,
             trace: None,
+            kernel: KernelBtf::default(),
             #[cfg(all(feature = "testing", feature = "jit", target_arch = "x86_64", target_os = "linux"))]
             fault: crate::fault::PlantedFault::default(),
         }
@@ -139,6 +144,14 @@ impl Config {
     #[cfg(all(feature = "testing", feature = "jit", target_arch = "x86_64", target_os = "linux"))]
     pub fn fault(mut self, fault: crate::fault::PlantedFault) -> Config {
         self.fault = fault;
+        self
+    }
+
+    /// The kernel's own types, for programs that are written for a kernel: CO-RE relocations are resolved against them before any others, and
+    /// pointers to the kernel's objects can be judged. Such objects are not there in user space, so loading for a run refuses what uses
+    /// them. Without this every program that asks for one is refused by name.
+    pub fn kernel_btf(mut self, types: KernelBtf) -> Config {
+        self.kernel = types;
         self
     }
 

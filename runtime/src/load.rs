@@ -146,6 +146,10 @@ impl<H: 'static> LinkEnv for Loader<'_, H> {
         &self.targets
     }
 
+    fn kernel_types(&self) -> Option<Arc<Btf>> {
+        self.linker.engine().config().kernel.get().cloned()
+    }
+
     fn host_context(&self, name: &str) -> Option<Arc<HostContext>> {
         self.linker.contexts().get(name).cloned()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstop_model::Program as Linked;
+use backstop_model::{KernelBtf, Program as Linked};
 use backstop_verifier::{Limits, Verified};
 
 use crate::build;
@@ -19,17 +19,23 @@ pub struct Proof {
 }
 
 /// What a proof's verdict and facts depend on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 struct Rules {
     compat_linux: bool,
     unprivileged: bool,
     cpus: u32,
+    kernel: KernelBtf,
 }
 
 impl Rules {
     fn of(engine: &Engine) -> Rules {
         let config = engine.config();
-        Rules { compat_linux: config.compat_linux, unprivileged: config.unprivileged, cpus: config.cpus }
+        Rules {
+            compat_linux: config.compat_linux,
+            unprivileged: config.unprivileged,
+            cpus: config.cpus,
+            kernel: config.kernel.clone(),
+        }
     }
 }
 
@@ -59,6 +65,8 @@ impl Proof {
 
     /// Whether programs of this engine are judged by the rules of this proof.
     pub(crate) fn holds_for(&self, engine: &Engine) -> bool {
-        self.rules == Rules::of(engine)
+        let (own, other) = (&self.rules, Rules::of(engine));
+        (own.compat_linux, own.unprivileged, own.cpus) == (other.compat_linux, other.unprivileged, other.cpus)
+            && own.kernel.same(&other.kernel)
     }
 }

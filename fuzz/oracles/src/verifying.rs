@@ -27,6 +27,7 @@ pub fn verify(data: &[u8]) -> Outcome {
         keep_states: false,
         log_level: if flags & 0xc0 == 0xc0 { 2 } else { 0 },
         limits: Limits { insns: MAX_INSNS, log_bytes: 1 << 16, ..Limits::default() },
+        kernel: backstop::model::KernelBtf::reduced(),
     };
     judge(Arc::new(program), &options)
 }

@@ -166,7 +166,8 @@ fn helper<'a>(around: &Surroundings<'a, '_>, proto: &HelperProto, args: [u64; 5]
             | ArgKind::BtfSockCommon
             | ArgKind::Socket
             | ArgKind::PercpuBtf
-            | ArgKind::BtfStruct(_) => return Err(refuse("arguments of this kind can't be checked")),
+            | ArgKind::BtfStruct(_)
+            | ArgKind::BtfStructOrNull(_) => return Err(refuse("arguments of this kind can't be checked")),
         }
     }
     Ok(handed)

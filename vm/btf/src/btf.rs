@@ -66,7 +66,7 @@ impl Btf {
         Ok(Btf::assemble(tables, parse::strings_of(layout.strings)))
     }
 
-    fn assemble(tables: Tables, strings: Box<str>) -> Btf {
+    pub(crate) fn assemble(tables: Tables, strings: Box<str>) -> Btf {
         let mut btf = Btf { tables, strings, index: NameIndex::default(), tags: Vec::new() };
         let count = btf.tables.types.len();
         let buckets = count.next_power_of_two();

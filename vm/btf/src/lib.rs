@@ -27,6 +27,7 @@ mod error;
 mod ext;
 mod field;
 mod parse;
+mod reduce;
 mod render;
 mod shape;
 mod types;

@@ -74,8 +74,10 @@ pub enum ArgKind {
     Socket,
     /// A per-CPU BTF object.
     PercpuBtf,
-    /// BTF object pointer of a named struct.
+    /// Object of a named struct of the kernel's.
     BtfStruct(&'static str),
+    /// As `BtfStruct`, may be NULL.
+    BtfStructOrNull(&'static str),
     /// Pointer to a long, filled.
     UninitLong,
 }
@@ -99,8 +101,12 @@ pub enum RetKind {
     TcpSockOrNull,
     /// Common socket or NULL.
     SockCommonOrNull,
-    /// A trusted BTF object of the named struct.
+    /// A trusted object of the named struct of the kernel's.
     BtfTrusted(&'static str),
+    /// An object of the named struct of the kernel's that nobody vouches for.
+    Btf(&'static str),
+    /// As `Btf`, or NULL.
+    BtfOrNull(&'static str),
     /// An untyped BTF pointer or NULL of the type of the kptr field.
     KptrOrNull,
     /// A per-CPU memory pointer or NULL.

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use backstop_btf::{Btf, Kind};
 
+use crate::kernel_btf::reduced_btf;
+use crate::kernel_kfuncs;
 use crate::types::TypeSet;
 use crate::{BuiltinKfunc, Kfunc, KfuncFlags, KfuncIdentity, ProgKind, ProgType as T};
 
@@ -66,8 +68,11 @@ const FROM_SKB: TypeSet = TypeSet::of(&[
 ]);
 
 /// What the verifier must know of a kfunc (Linux: `BTF_ID_FLAGS`).
-pub const fn flags(kfunc: BuiltinKfunc) -> KfuncFlags {
+pub fn flags(kfunc: BuiltinKfunc) -> KfuncFlags {
     use BuiltinKfunc::*;
+    if let Some(known) = kernel_kfuncs::flags(kfunc) {
+        return known;
+    }
     let mut f = NONE;
     match kfunc {
         ObjNew | PercpuObjNew | ListPopFront | ListPopBack | RbtreeRemove => {
@@ -116,6 +121,8 @@ pub const fn flags(kfunc: BuiltinKfunc) -> KfuncFlags {
         | ResSpinUnlockIrqrestore
         | CastToKernCtx
         | RdonlyCast => {}
+        // Those of the kernel's objects stand in a table of their own.
+        _ => {}
     }
     f
 }
@@ -139,11 +146,11 @@ const NONE: KfuncFlags = KfuncFlags {
 /// Whether programs of this kind may call the kfunc.
 ///
 /// Backstop's own types may throw, allocate and link objects in every mode.
-pub const fn allowed(kfunc: BuiltinKfunc, kind: &ProgKind) -> bool {
+pub fn allowed(kfunc: BuiltinKfunc, kind: &ProgKind) -> bool {
     types(kfunc).has(kind.ty)
 }
 
-const fn types(kfunc: BuiltinKfunc) -> TypeSet {
+fn types(kfunc: BuiltinKfunc) -> TypeSet {
     use BuiltinKfunc::*;
     match kfunc {
         Throw | ObjNew | ObjDrop | PercpuObjNew | PercpuObjDrop | RefcountAcquire | ListPushFront | ListPushBack
@@ -181,6 +188,7 @@ const fn types(kfunc: BuiltinKfunc) -> TypeSet {
         | ResSpinUnlockIrqrestore
         | CastToKernCtx
         | RdonlyCast => COMMON,
+        _ => kernel_kfuncs::types(kfunc),
     }
 }
 
@@ -190,11 +198,22 @@ pub fn builtin_btf() -> Result<Arc<Btf>, BuiltinError> {
     PARSED.get_or_init(|| Btf::parse(BUILTIN_BTF).map(Arc::new).map_err(|e| BuiltinError::Btf(e.to_string()))).clone()
 }
 
+/// Whether these are the types in which the prototypes of Linux's kfuncs are written.
+pub fn are_linuxs(btf: &Arc<Btf>) -> bool {
+    let own = builtin_btf().is_ok_and(|own| Arc::ptr_eq(&own, btf));
+    own || reduced_btf().is_some_and(|own| Arc::ptr_eq(&own, btf))
+}
+
 /// A kfunc with its prototype. Whether an engine implements it is not said here: see [`unimplemented()`].
 pub fn builtin(kfunc: BuiltinKfunc) -> Result<Arc<Kfunc>, BuiltinError> {
-    static MADE: OnceLock<Result<Vec<Arc<Kfunc>>, BuiltinError>> = OnceLock::new();
-    let made = MADE.get_or_init(|| BuiltinKfunc::ALL.iter().map(|&k| make(k)).collect());
-    match made {
+    type Made = OnceLock<Result<Vec<Arc<Kfunc>>, BuiltinError>>;
+    // The prototypes of the two kinds stand in types of their own, of which the kernel's are not read before they are wanted.
+    static OWN: Made = OnceLock::new();
+    static KERNELS: Made = OnceLock::new();
+    let kernels = kernel_kfuncs::is_kernels(kfunc);
+    let alike = || BuiltinKfunc::ALL.iter().filter(|k| kernel_kfuncs::is_kernels(**k) == kernels);
+    let all = if kernels { &KERNELS } else { &OWN };
+    match all.get_or_init(|| alike().map(|&k| make(k)).collect()) {
         Ok(all) => all
             .iter()
             .find(|k| k.identity == KfuncIdentity::Builtin(kfunc))
@@ -212,7 +231,10 @@ pub fn unimplemented(kfunc: BuiltinKfunc) -> Result<Arc<Kfunc>, BuiltinError> {
 }
 
 fn make(kfunc: BuiltinKfunc) -> Result<Arc<Kfunc>, BuiltinError> {
-    let btf = builtin_btf()?;
+    let btf = match kernel_kfuncs::is_kernels(kfunc) {
+        true => reduced_btf().ok_or(BuiltinError::Missing(kfunc.name()))?,
+        false => builtin_btf()?,
+    };
     let func = btf.find(kfunc.name(), Kind::Func).ok_or(BuiltinError::Missing(kfunc.name()))?;
     Ok(Arc::new(Kfunc {
         name: kfunc.name().to_owned(),

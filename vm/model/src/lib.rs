@@ -5,6 +5,8 @@ mod context;
 pub mod contexts;
 mod helper;
 pub mod helpers;
+pub mod kernel_btf;
+mod kernel_kfuncs;
 pub mod kernel_types;
 mod kfunc;
 pub mod kfuncs;
@@ -22,6 +24,7 @@ mod types;
 
 pub use context::{CtxAccess, CtxError, FieldKind};
 pub use helper::{ArgKind, CallbackUse, HelperProto, RetKind};
+pub use kernel_btf::KernelBtf;
 pub use kfunc::{BuiltinKfunc, KfuncFlags};
 pub use license::license_is_gpl_compatible;
 pub use map::{MAP_F_NO_PREALLOC, MAP_F_RDONLY_PROG, MAP_F_WRONLY_PROG, MapKind, MapSpec};

@@ -13,6 +13,12 @@ pub trait LinkEnv {
     /// Types that CO-RE relocations are resolved against. The first that has a candidate for a type counts.
     fn core_targets(&self) -> &[Arc<Btf>];
 
+    /// The types of a kernel, for CO-RE relocations of types that no other target has, and for its variables. Asked only by
+    /// objects that want such a thing: they may have to be read first.
+    fn kernel_types(&self) -> Option<Arc<Btf>> {
+        None
+    }
+
     /// The number that an extern variable of `.ksyms` stands for, if there is one.
     fn ksym(&self, _name: &str) -> Option<u64> {
         None

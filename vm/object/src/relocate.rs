@@ -1,10 +1,11 @@
 //! Applies relocations to the slots of a linked program: CO-RE first, then symbols, as libbpf does.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use backstop_btf::Btf;
 use backstop_btf::core::{Resolver, patch};
 use backstop_btf::essential_name;
+use backstop_btf::{Btf, Kind, Type, TypeId};
 use backstop_isa::Slot;
 use backstop_model::{Kfunc, Poisoned};
 
@@ -20,6 +21,7 @@ pub(crate) const LD_IMM64: u8 = 0x18;
 pub(crate) const PSEUDO_CALL: u8 = 1;
 const PSEUDO_KFUNC: u8 = 2;
 pub(crate) const PSEUDO_FUNC: u8 = 4;
+const PSEUDO_BTF_ID: u8 = 3;
 const PSEUDO_MAP_IDX: u8 = 5;
 const PSEUDO_MAP_VALUE_IDX: u8 = 6;
 
@@ -55,6 +57,8 @@ fn apply_core(linker: &mut Linker<'_>) -> Result<(), LinkError> {
     let object = linker.object;
     let Some(local) = &object.btf else { return Ok(()) };
     let targets: Vec<&Btf> = linker.env.core_targets().iter().map(Arc::as_ref).collect();
+    let kernel = OnceCell::new();
+    let env = linker.env;
     let mut resolver = Resolver::new(local, &targets);
     for (index, start) in linker.taken.clone() {
         let Some(function) = linker.function(index) else { continue };
@@ -64,6 +68,12 @@ fn apply_core(linker: &mut Linker<'_>) -> Result<(), LinkError> {
             let slot = start + at.saturating_sub(function.start);
             let program = || linker.program.to_owned();
             let place = || Box::new(object.place(function, at));
+            if kernel.get().is_none()
+                && !resolver.has_candidate(relo)
+                && let Some(types) = kernel.get_or_init(|| env.kernel_types())
+            {
+                resolver.add_target(types);
+            }
             let resolution = resolver.resolve(relo).map_err(|source| LinkError::Core {
                 program: program(),
                 place: place(),
@@ -300,6 +310,10 @@ fn load_extern(linker: &mut Linker<'_>, site: &Site<'_>, reloc: &Reloc, old: &Sl
         }
         ExternKind::Variable | ExternKind::Unknown => match linker.env.ksym(&wanted.name) {
             Some(value) => value,
+            None if let Some(var) = kernel_variable(linker, wanted) => {
+                set_load(linker, site, old, PSEUDO_BTF_ID, var.0 as i32, 0);
+                return Ok(());
+            }
             None if wanted.weak => 0,
             None => {
                 let remedy = "no such variable: give it to the linker, or declare it __weak and test its address";
@@ -309,6 +323,24 @@ fn load_extern(linker: &mut Linker<'_>, site: &Site<'_>, reloc: &Reloc, old: &Sl
     };
     set_load(linker, site, old, 0, value as i32, (value >> 32) as i32);
     Ok(())
+}
+
+/// The kernel's variable that a typed extern of `.ksyms` means; an extern without a type (`const void`) means an address that is not
+/// known here.
+fn kernel_variable(linker: &Linker<'_>, wanted: &Extern) -> Option<TypeId> {
+    let own = linker.object.btf.as_deref()?;
+    let Type::Var { ty, .. } = *own.ty(wanted.ty?) else { return None };
+    if own.resolve(ty).is_void() {
+        return None;
+    }
+    let kernel = linker.env.kernel_types()?;
+    let var = kernel.find(&wanted.name, Kind::Var)?;
+    let Type::Var { ty: theirs, .. } = *kernel.ty(var) else { return None };
+    let (own_ty, theirs) = (own.resolve(ty), kernel.resolve(theirs));
+    let alike = own.kind(own_ty) == kernel.kind(theirs)
+        && (!own.kind(own_ty).is_composite()
+            || essential_name(own.name(own_ty)) == essential_name(kernel.name(theirs)));
+    alike.then_some(var)
 }
 
 fn unresolved(linker: &Linker<'_>, site: &Site<'_>, wanted: &Extern, remedy: &'static str) -> LinkError {

@@ -86,7 +86,7 @@ impl<'p> Verifier<'p> {
             code,
             subs: Vec::new(),
             exception_callback: None,
-            world: World::new(program),
+            world: World::new(program, &options.kernel),
             cur: State::new(Frame::new(0, crate::state::NO_CALLSITE, 0), program.kind.sleepable, 0),
             pending: Vec::new(),
             kept: Kept::default(),

@@ -90,6 +90,11 @@ impl Verifier<'_> {
             ArgClass::UntrustedMem => RegState::pointer(Kind::Mem(0)).flagged(Flags::UNTRUSTED.with(Flags::RDONLY)),
             // An address, but for the callee to cast.
             ArgClass::Arena => RegState::UNKNOWN,
+            ArgClass::Kernel { ty, trusted } => {
+                let flags = if trusted { Flags::TRUSTED } else { Flags::UNTRUSTED };
+                let null = if arg.nullable { Flags::MAYBE_NULL } else { Flags::NONE };
+                RegState { id: self.new_id(), ..RegState::pointer(Kind::Btf(ty)).flagged(flags.with(null)) }
+            }
             ArgClass::Dynptr => RegState { id: self.new_id(), ..RegState::pointer(Kind::Dynptr) },
         }
     }

@@ -1,14 +1,15 @@
 //! Global subprograms: their arguments by BTF, at the call and at their own walk (Linux: `btf_prepare_func_args`).
 
-use backstop_btf::{Btf, Kind, Type, TypeId};
+use backstop_btf::{Btf, Kind, Type, TypeId, essential_name};
 use backstop_isa::Reg;
 use backstop_model::{ProgKind, ProgType, contexts};
 
 use crate::env::Verifier;
 use crate::global_tags::{self, Tags};
 use crate::reason::{Check, Reason};
-use crate::state::Kind as RegKind;
+use crate::state::{BtfRef, Kind as RegKind};
 use crate::subprogs::returns_int;
+use crate::world::World;
 
 /// What a global subprogram takes in one register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +22,11 @@ pub(crate) enum ArgClass {
     UntrustedMem,
     Arena,
     Dynptr,
+    /// An object of this type of the kernel's; not trusted: any address, which loads are probed through.
+    Kernel {
+        ty: BtfRef,
+        trusted: bool,
+    },
 }
 
 /// One argument.
@@ -101,14 +107,27 @@ impl Verifier<'_> {
             return if tags.any() { global_tags::fail(n, MIXED) } else { plain(ArgClass::Dynptr) };
         }
         if tags.trusted {
-            return if tags.within(TRUSTED) { no_kernel_type(btf, n, target) } else { global_tags::fail(n, MIXED) };
+            if !tags.within(TRUSTED) {
+                return global_tags::fail(n, MIXED);
+            }
+            let ty = self.kernel_type_of_arg(btf, n, target)?;
+            return Ok(ArgSpec { class: ArgClass::Kernel { ty, trusted: true }, nullable: tags.nullable });
         }
         if tags.untrusted {
             if !tags.within(Tags { untrusted: true, ..NO_TAGS }) {
                 return global_tags::fail(n, "untrusted cannot be combined with any other tags");
             }
             let number = matches!(btf.kind(target), Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Void);
-            return if number { plain(ArgClass::UntrustedMem) } else { no_kernel_type(btf, n, target) };
+            if number {
+                return plain(ArgClass::UntrustedMem);
+            }
+            let ty = self.kernel_type_of_arg(btf, n, target)?;
+            if !self.world.btf(ty).is_some_and(|kernel| kernel.kind(TypeId(ty.id)).is_composite()) {
+                let (kind, name) = (btf.kind(target).label(), btf.name(target));
+                let what = format!("has type {kind} '{name}', but only struct or primitive types are allowed");
+                return global_tags::fail(n, &what);
+            }
+            return plain(ArgClass::Kernel { ty, trusted: false });
         }
         if tags.arena {
             if !tags.within(Tags { arena: true, ..NO_TAGS }) {
@@ -128,6 +147,21 @@ impl Verifier<'_> {
         }
     }
 
+    /// The kernel's own type that a parameter means: the only one of its name, as CO-RE sees names (Linux: `btf_get_ptr_to_btf_id`).
+    fn kernel_type_of_arg(&self, btf: &Btf, n: usize, target: TypeId) -> Check<BtfRef> {
+        let name = essential_name(btf.name(target));
+        let kind = btf.kind(target);
+        let Some(kernel) = self.world.kernel().filter(|_| !name.is_empty()) else {
+            return no_kernel_type(btf, n, target, "has no matches");
+        };
+        let mut found = kernel.find_essential(name).filter(|id| kernel.kind(*id) == kind);
+        match (found.next(), found.next()) {
+            (Some(id), None) => Ok(World::in_kernel(id)),
+            (None, _) => no_kernel_type(btf, n, target, "has no matches"),
+            _ => no_kernel_type(btf, n, target, "is ambiguous"),
+        }
+    }
+
     /// What the caller passes to a global subprogram (Linux: `btf_check_func_arg_match`).
     pub fn check_global_args(&mut self, callee: usize) -> Check {
         let args = self.args_of(callee)?;
@@ -142,7 +176,9 @@ impl Verifier<'_> {
         let number = r.index() as u8;
         match arg.class {
             ArgClass::Scalar if !reg.is_scalar() => Reason::NotScalar { reg: number }.fail(),
-            ArgClass::Scalar | ArgClass::UntrustedMem => Ok(()),
+            ArgClass::Scalar | ArgClass::UntrustedMem | ArgClass::Kernel { trusted: false, .. } => Ok(()),
+            ArgClass::Kernel { .. } if arg.nullable && reg.is_null() => self.rests_on_null(r),
+            ArgClass::Kernel { ty, .. } => self.check_kernel_object(r, &reg, ty, arg.nullable),
             ArgClass::Ctx => {
                 self.check_arg_offset(r, &reg, false)?;
                 let fits = match self.ty() {
@@ -184,9 +220,9 @@ impl Verifier<'_> {
 const NO_TAGS: Tags =
     Tags { ctx: false, nonnull: false, nullable: false, trusted: false, untrusted: false, arena: false };
 
-/// The kernel's own types are not at hand, so none of them matches.
-fn no_kernel_type(btf: &Btf, n: usize, target: TypeId) -> Check<ArgSpec> {
-    let why = if btf.name(target).is_empty() { "candidate matching error: -22" } else { "has no matches" };
+/// None of the kernel's types matches, or there are none.
+fn no_kernel_type(btf: &Btf, n: usize, target: TypeId, why: &str) -> Check<BtfRef> {
+    let why = if btf.name(target).is_empty() { "candidate matching error: -22" } else { why };
     let kind = if btf.kind(target) == Kind::Void { "UNKNOWN" } else { btf.kind(target).label() };
     let name = if btf.name(target).is_empty() { "(anon)" } else { btf.name(target) };
     global_tags::fail(n, &format!("reference type('{kind} {name}') {why}"))

@@ -262,6 +262,10 @@ impl Verifier<'_> {
                 }
                 out.push('(');
             }
+            Kind::Btf(b) => {
+                let name = self.world.btf(b).map_or("", |btf| btf.name(backstop_btf::TypeId(b.id)));
+                let _ = write!(out, "{}{name}(", r.type_name());
+            }
             _ => {
                 let _ = write!(out, "{}(", r.type_name());
             }

@@ -1,5 +1,7 @@
 //! What a proof is asked for.
 
+use backstop_model::KernelBtf;
+
 /// Limits of a proof.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -48,4 +50,7 @@ pub struct Options {
     pub log_level: u8,
     /// Limits.
     pub limits: Limits,
+    /// The kernel's own types. A program that asks for one where there are none is refused by name; what a program itself declares of the
+    /// kernel never counts.
+    pub kernel: KernelBtf,
 }

@@ -319,6 +319,8 @@ reasons! {
     KfuncAllocType { text: &'static str } Call "{text}";
     KfuncArgUnsupported { name: String, arg: usize, ty: String } Call "kernel function {name} args#{arg} pointer type {ty} is not supported";
     KfuncMap { text: String } Call "{text}";
+    // Backstop's own: the kernel's types were not given, or have no such type.
+    KernelType { name: String } Btf "the kernel's own type struct {name} is not at hand: give the kernel's types (--kernel-btf, Config::kernel_btf)";
     KfuncUnsupported { name: String } Call "kernel function {name} is not supported by this verifier yet";
     IterStack { arg: usize } Call "arg#{arg} expected pointer to an iterator on stack";
     IterUninit { name: &'static str, arg: usize } Call "expected uninitialized iter_{name} as arg #{arg}";

@@ -39,7 +39,7 @@ impl Verifier<'_> {
             Pseudo::MapFd | Pseudo::MapValueFd => {
                 return Reason::MapIndex { index: i64::from(imm) }.fail();
             }
-            Pseudo::BtfId => return Reason::UnrecognizedLdImm64 {}.fail(),
+            Pseudo::BtfId => return self.kernel_address(imm, next_imm).map(|_| ()),
         };
         let Some(index) = u32::try_from(index).ok().filter(|i| (*i as usize) < self.program.maps.len()) else {
             return Reason::MapIndex { index: i64::from(index) }.fail();

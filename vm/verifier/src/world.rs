@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use backstop_btf::{Btf, TypeId};
-use backstop_model::{MAP_F_RDONLY_PROG, MapKind, MapSpec, Program};
+use backstop_btf::{Btf, Kind, TypeId};
+use backstop_model::{KernelBtf, MAP_F_RDONLY_PROG, MapKind, MapSpec, Program, kfuncs};
 
 use crate::fields::{FieldAt, FieldClass, FieldError, Target, map_record, misplaced, owns_acyclic, struct_records};
 use crate::reason::{Check, Reason};
@@ -33,6 +33,9 @@ impl MapEntry {
     }
 }
 
+/// Number of the kernel's own types, wherever they come from. They are not read before somebody asks for one.
+const KERNEL: u32 = u32::MAX;
+
 /// A set of types.
 #[derive(Clone, Debug)]
 struct Types {
@@ -49,15 +52,16 @@ pub(crate) struct World {
     maps: Vec<MapEntry>,
     btfs: Vec<Types>,
     nothing: MapEntry,
+    kernel: KernelBtf,
     /// Why Linux would not take the types or make the maps.
     refused: Option<Reason>,
 }
 
 impl World {
-    pub fn new(program: &Program) -> World {
+    pub fn new(program: &Program, kernel: &KernelBtf) -> World {
         let spec = Arc::new(empty_map());
         let nothing = MapEntry { spec, fields: Arc::new([]), btf: 0, inner: None, index: None };
-        let mut world = World { maps: Vec::new(), btfs: Vec::new(), nothing, refused: None };
+        let mut world = World { maps: Vec::new(), btfs: Vec::new(), nothing, kernel: kernel.clone(), refused: None };
         if let Some(btf) = &program.btf {
             world.program_btf(btf);
         }
@@ -121,18 +125,44 @@ impl World {
     }
 
     pub fn btf(&self, r: BtfRef) -> Option<&Arc<Btf>> {
+        if r.btf == KERNEL {
+            return self.kernel.get();
+        }
         self.btfs.get(r.btf as usize).map(|t| &t.btf)
     }
 
     /// Whether the type is the kernel's own, no program's.
     pub fn is_kernel(&self, r: BtfRef) -> bool {
-        self.btfs.get(r.btf as usize).is_none_or(|t| t.kernel)
+        r.btf == KERNEL || self.btfs.get(r.btf as usize).is_none_or(|t| t.kernel)
     }
 
     /// The kernel's types are the same if their names are, whoever declares them.
     pub fn same_type(&self, a: BtfRef, b: BtfRef) -> bool {
         let name = |r: BtfRef| self.btf(r).map(|btf| btf.name(TypeId(r.id)));
         a == b || (self.is_kernel(a) && self.is_kernel(b) && name(a) == name(b))
+    }
+
+    /// The kernel's own type of this name and kind, if the kernel's types are at hand and have one.
+    pub fn kernel_type(&self, name: &str, kind: Kind) -> Option<BtfRef> {
+        let id = self.kernel.get()?.find(name, kind)?;
+        Some(BtfRef { btf: KERNEL, id: id.0 })
+    }
+
+    /// The kernel's own types, if they are at hand.
+    pub fn kernel(&self) -> Option<&Arc<Btf>> {
+        self.kernel.get()
+    }
+
+    /// The kernel's own type of this id.
+    pub const fn in_kernel(id: TypeId) -> BtfRef {
+        BtfRef { btf: KERNEL, id: id.0 }
+    }
+
+    /// A type that a prototype names. Those of Linux's kfuncs mean the kernel's own; a host's never do, whatever they are called, since
+    /// what a host gives out lies as the host says.
+    pub fn named_by_kfunc(&mut self, btf: &Arc<Btf>, id: TypeId) -> BtfRef {
+        let known = kfuncs::are_linuxs(btf).then(|| self.kernel_type(btf.name(id), btf.kind(id))).flatten();
+        known.unwrap_or_else(|| BtfRef { btf: self.kernel_btf(btf), id: id.0 })
     }
 
     /// Special fields of an allocated object.
@@ -144,8 +174,12 @@ impl World {
     pub fn pointee(&self, number: u32, field: &FieldAt) -> Option<BtfRef> {
         let Target::Pointee { ty, kernel } = field.target else { return None };
         let own = self.btfs.get(number as usize)?;
-        let btf = if kernel { self.position(&own.btf, true)? } else { number };
-        Some(BtfRef { btf, id: ty.0 })
+        if !kernel {
+            return Some(BtfRef { btf: number, id: ty.0 });
+        }
+        // What the program declares of the kernel's struct counts for its name alone, if the struct itself is known.
+        let declared = BtfRef { btf: self.position(&own.btf, true)?, id: ty.0 };
+        Some(self.kernel_type(own.btf.name(ty), own.btf.kind(ty)).unwrap_or(declared))
     }
 
     fn entry(&mut self, spec: &Arc<MapSpec>, index: Option<u32>) -> MapEntry {

@@ -14,6 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use backstop_btf::Btf;
+use backstop_model::KernelBtf;
 use backstop_referee::Referee;
 use backstop_verifier::{Options, verify};
 
@@ -36,9 +38,23 @@ fn topics() -> Vec<Topic> {
     topics
 }
 
+/// The kernel's types that come with the model.
+fn with_types() -> Options {
+    Options { kernel: KernelBtf::reduced(), ..Options::default() }
+}
+
+/// The types of the kernel that runs here, if they can be read.
+fn running_types() -> Option<Arc<Btf>> {
+    let bytes = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
+    Btf::parse(&bytes).ok().map(Arc::new)
+}
+
 /// Backstop's verdict; a panic is one too, and never the expected one.
 fn judged(case: &Case, options: &Options) -> Result<Expected, String> {
-    let program = build::program(case)?;
+    let program = match options.kernel.get() {
+        Some(types) => build::program_for(case, types)?,
+        None => build::program(case)?,
+    };
     let outcome = catch_unwind(AssertUnwindSafe(|| verify(Arc::new(program), options)));
     match outcome {
         Err(_) => Err("panicked".to_owned()),
@@ -103,7 +119,7 @@ impl Report {
 
 #[test]
 fn backstop_judges_as_recorded() {
-    let options = Options { compat_linux: true, ..Options::default() };
+    let options = Options { compat_linux: true, ..with_types() };
     let mut report = Report::default();
     let mut cases = 0;
     for topic in topics() {
@@ -123,8 +139,22 @@ fn backstop_judges_as_recorded() {
 }
 
 #[test]
+fn the_running_kernels_types_lead_to_the_same_verdicts() {
+    let Some(types) = running_types() else {
+        println!("the_running_kernels_types_lead_to_the_same_verdicts: skipped, /sys/kernel/btf/vmlinux can't be read");
+        return;
+    };
+    let options = Options { compat_linux: true, kernel: KernelBtf::of(types), ..Options::default() };
+    let mut report = Report::default();
+    for topic in topics().iter().filter(|topic| topic.name.starts_with("kernel_")) {
+        topic.cases.iter().for_each(|case| report.judge(&topic.name, case, &options));
+    }
+    assert!(report.verdicts.is_empty() && report.texts.is_empty(), "{}", report.print(0));
+}
+
+#[test]
 fn default_mode_takes_what_compat_mode_takes() {
-    let options = Options::default();
+    let options = with_types();
     let mut lost = Vec::new();
     for topic in topics() {
         for case in topic.cases.iter().filter(|case| case.expected == Some(Expected::Accept)) {
@@ -139,7 +169,7 @@ fn default_mode_takes_what_compat_mode_takes() {
 
 #[test]
 fn default_mode_refuses_what_no_sharper_bound_makes_safe() {
-    let options = Options::default();
+    let options = with_types();
     let mut taken = Vec::new();
     let mut judged_cases = 0;
     for topic in topics() {
@@ -160,14 +190,22 @@ fn recorded_verdicts_are_the_kernels() {
     let Some(referee) = Referee::open_or_skip("recorded_verdicts_are_the_kernels") else { return };
     let bless = std::env::var_os("BACKSTOP_BLESS").is_some();
     let mut differ = Vec::new();
+    let running = running_types();
     for mut topic in topics() {
         for case in &mut topic.cases {
             if case.kernel_skip().is_some() {
                 continue;
             }
-            let program = build::program(case).unwrap_or_else(|why| panic!("{}: {}: {why}", topic.name, case.name));
+            let program =
+                running.as_ref().map_or_else(|| build::program(case), |types| build::program_for(case, types));
+            let program = program.unwrap_or_else(|why| panic!("{}: {}: {why}", topic.name, case.name));
             let got = match kernel::judge(&referee, &program) {
-                Ok((got, _)) => got,
+                Ok((got, log)) => {
+                    if std::env::var("KTLOG").is_ok_and(|n| n == case.name) {
+                        println!("{log}");
+                    }
+                    got
+                }
                 Err(why) => panic!("{}: {}: {why}", topic.name, case.name),
             };
             let own_verdict = case.first("linux").is_some();

@@ -86,6 +86,7 @@ fn damaged_programs_get_a_verdict() {
             keep_states: random.below(8) == 0,
             log_level: if random.below(8) == 0 { 2 } else { 0 },
             limits,
+            kernel: backstop_model::KernelBtf::reduced(),
         };
         let program = Arc::new(program);
         let outcome = catch_unwind(AssertUnwindSafe(|| match verify(program.clone(), &options) {

@@ -20,7 +20,8 @@ fn keeping_states_changes_nothing() {
             let name = format!("{}: {}", topic.name, case.name);
             let Ok(program) = build::program(case) else { panic!("{name}: not built") };
             let program = Arc::new(program);
-            let plain = Options { compat_linux: true, ..Options::default() };
+            let plain =
+                Options { compat_linux: true, kernel: backstop_model::KernelBtf::reduced(), ..Options::default() };
             let keeping = Options { keep_states: true, ..plain.clone() };
             let work = |s: &Stats| (s.insns_processed, s.total_states, s.comparisons, s.longest_branch);
             match (verify(program.clone(), &plain), verify(program, &keeping)) {

@@ -55,7 +55,7 @@ fn program(ty: ProgType, first: Slot) -> Program {
 /// Verdict and masked reason of both; `None` if they are the same.
 fn difference(referee: &Referee, program: Program) -> Option<String> {
     let (linux, _) = kernel::judge(referee, &program).expect("the kernel judges a program of three instructions");
-    let options = Options { compat_linux: true, ..Options::default() };
+    let options = Options { compat_linux: true, kernel: backstop_model::KernelBtf::reduced(), ..Options::default() };
     let first = program.slots.first().copied().unwrap_or_default();
     let name = program.kind.ty.name();
     let own = match verify(Arc::new(program), &options) {
@@ -105,7 +105,8 @@ fn helpers_of_a_type_are_the_kernels() {
     // What these print goes to the machine's trace.
     const PRINTS: [u32; 2] = [6, 177];
     // Linux has variants of these for kernel-typed sockets and buffers, which programs here cannot have.
-    const OTHER_VARIANT: [(ProgType, u32); 2] = [(ProgType::Syscall, 46), (ProgType::Syscall, 188)];
+    const OTHER_VARIANT: [(ProgType, u32); 4] =
+        [(ProgType::Syscall, 46), (ProgType::Syscall, 107), (ProgType::Syscall, 108), (ProgType::Syscall, 188)];
     let cells = TYPES.into_iter().flat_map(|ty| {
         helpers::all()
             .map(|proto| proto.id)

@@ -170,6 +170,19 @@ impl<'a> Resolver<'a> {
         Resolver { local, targets: targets.to_vec(), steps: MAX_STEPS }
     }
 
+    /// Whether some target has a type of the relocation's name that could answer it.
+    pub fn has_candidate(&self, relo: &CoreRelo) -> bool {
+        let kind = self.local.kind(relo.ty);
+        let name = essential_name(self.local.name(relo.ty));
+        let fits = |t: &&Btf| t.find_essential(name).any(|id| matching::kinds_compatible(kind, t.kind(id)));
+        relo.kind == CoreKind::TypeIdLocal || self.targets.iter().any(fits)
+    }
+
+    /// One more target, behind the others.
+    pub fn add_target(&mut self, target: &'a Btf) {
+        self.targets.push(target);
+    }
+
     /// Finds the answer to a relocation. That there is none is no error, see [`Resolution::poison`].
     ///
     /// # Errors

@@ -76,6 +76,9 @@ const fn h(id: u32, name: &'static str, args: &[ArgKind], ret: RetKind, types: T
 }
 
 const INT: RetKind = RetKind::Integer;
+const TASK: ArgKind = BtfStruct("task_struct");
+const TASK_OR_NULL: ArgKind = BtfStructOrNull("task_struct");
+const CGROUP_OR_NULL: ArgKind = BtfStructOrNull("cgroup");
 const VOID: RetKind = RetKind::Void;
 
 /// Backstop's own types: memory or a struct of the host's, no packet, no kernel around.
@@ -112,6 +115,10 @@ const NO_OUTPUT: TypeSet = TypeSet::of(&[T::SkReuseport, T::FlowDissector, T::Ne
 const NO_COARSE: TypeSet = TRACING.and(TypeSet::of(&[T::CgroupDevice, T::CgroupSockopt, T::Netfilter]));
 const RETVAL: TypeSet =
     TypeSet::of(&[T::CgroupSock, T::CgroupSockAddr, T::CgroupSockopt, T::CgroupDevice, T::CgroupSysctl]);
+/// Sockets seen as the kernel's own structs: networking, and programs that are attached by type.
+const SKC: TypeSet = LINUX.without(NO_COARSE).and(TypeSet::of(&[T::Tracing, T::Lsm, T::Syscall]));
+const FROM_FILE: TypeSet = TypeSet::of(&[T::Tracing, T::Lsm, T::Syscall]);
+const SK_STORAGE: TypeSet = TC_CGROUP.and(SK_MSG).and(TypeSet::of(&[T::SockOps]));
 const PERF: TypeSet = TypeSet::of(&[T::PerfEvent]);
 const SYSCALL: TypeSet = TypeSet::of(&[T::Syscall]);
 
@@ -221,6 +228,8 @@ pub(super) static ROWS: &[Row] = &[
     h(100, "tcp_check_syncookie", &[BtfSockCommon, Mem, Size, Mem, Size], INT, TC_XDP).packet(),
     h(105, "strtol", &[Mem, Size, Anything, UninitFixedMemAligned(8)], INT, ANY),
     h(106, "strtoul", &[Mem, Size, Anything, UninitFixedMemAligned(8)], INT, ANY),
+    h(107, "sk_storage_get", &[ConstMap, BtfSockCommon, MapValueOrNull, Anything], RetKind::MapValueOrNull, SK_STORAGE),
+    h(108, "sk_storage_delete", &[ConstMap, BtfSockCommon], INT, SK_STORAGE),
     h(109, "send_signal", &[Anything], INT, LINUX),
     h(110, "tcp_gen_syncookie", &[BtfSockCommon, Mem, Size, Mem, Size], INT, TC_XDP).gpl().packet(),
     h(112, "probe_read_user", &[UninitMem, SizeOrZero, Anything], INT, LINUX).gpl(),
@@ -248,6 +257,12 @@ pub(super) static ROWS: &[Row] = &[
     h(133, "ringbuf_discard", &[RingbufRecord, Anything], VOID, ANY).releases(0),
     h(134, "ringbuf_query", &[ConstMap, Anything], INT, ANY),
     h(135, "csum_level", &[Ctx, Anything], INT, TC_XMIT),
+    h(136, "skc_to_tcp6_sock", &[BtfSockCommon], RetKind::BtfOrNull("tcp6_sock"), SKC),
+    h(137, "skc_to_tcp_sock", &[BtfSockCommon], RetKind::BtfOrNull("tcp_sock"), SKC),
+    h(138, "skc_to_tcp_timewait_sock", &[BtfSockCommon], RetKind::BtfOrNull("tcp_timewait_sock"), SKC),
+    h(139, "skc_to_tcp_request_sock", &[BtfSockCommon], RetKind::BtfOrNull("tcp_request_sock"), SKC),
+    h(140, "skc_to_udp6_sock", &[BtfSockCommon], RetKind::BtfOrNull("udp6_sock"), SKC),
+    h(141, "get_task_stack", &[TASK, UninitMem, SizeOrZero, Anything], INT, LINUX),
     h(148, "copy_from_user", &[UninitMem, SizeOrZero, Anything], INT, LINUX).sleeps(),
     h(149, "snprintf_btf", &[UninitMem, Size, Mem, Size, Anything], INT, LINUX).gpl(),
     h(151, "skb_cgroup_classid", &[Ctx], INT, TC),
@@ -255,7 +270,11 @@ pub(super) static ROWS: &[Row] = &[
     h(153, "per_cpu_ptr", &[PercpuBtf, Anything], RetKind::PercpuMemOrNull, ANY),
     h(154, "this_cpu_ptr", &[PercpuBtf], RetKind::PercpuMem, ANY),
     h(155, "redirect_peer", &[Anything, Anything], INT, TC),
+    h(156, "task_storage_get", &[ConstMap, TASK_OR_NULL, MapValueOrNull, Anything], RetKind::MapValueOrNull, LINUX),
+    h(157, "task_storage_delete", &[ConstMap, TASK_OR_NULL], INT, LINUX),
+    h(158, "get_current_task_btf", &[], RetKind::BtfTrusted("task_struct"), LINUX).gpl(),
     h(160, "ktime_get_coarse_ns", &[], INT, ANY.without(NO_COARSE)),
+    h(162, "sock_from_file", &[BtfStruct("file")], RetKind::BtfOrNull("socket"), FROM_FILE),
     h(163, "check_mtu", &[Ctx, Anything, UninitFixedMemAligned(4), Anything, Anything], INT, TC_XDP).gpl(),
     h(164, "for_each_map_elem", &[ConstMap, Callback, StackOrNull, Anything], INT, ANY)
         .calls(CallbackUse::ForEachMapElem),
@@ -269,8 +288,10 @@ pub(super) static ROWS: &[Row] = &[
     h(172, "timer_cancel", &[Timer], INT, ANY).gpl(),
     h(173, "get_func_ip", &[Ctx], INT, TRACING).gpl(),
     h(174, "get_attach_cookie", &[Ctx], INT, COOKIE),
+    h(175, "task_pt_regs", &[TASK], RetKind::Btf("pt_regs"), LINUX).gpl(),
     h(176, "get_branch_snapshot", &[UninitMem, SizeOrZero], INT, LINUX).gpl(),
     h(177, "trace_vprintk", &[Mem, Size, MemOrNull, SizeOrZero], INT, ANY).gpl().reaches_host(),
+    h(178, "skc_to_unix_sock", &[BtfSockCommon], RetKind::BtfOrNull("unix_sock"), SKC),
     h(179, "kallsyms_lookup_name", &[Mem, SizeOrZero, Anything, UninitFixedMemAligned(8)], INT, SYSCALL),
     h(181, "loop", &[Anything, Callback, StackOrNull, Anything], INT, ANY).calls(CallbackUse::Loop),
     h(182, "strncmp", &[Mem, Size, ConstStr], INT, ANY),
@@ -279,9 +300,11 @@ pub(super) static ROWS: &[Row] = &[
     h(188, "xdp_get_buff_len", &[Ctx], INT, XDP),
     h(189, "xdp_load_bytes", &[Ctx, Anything, UninitMem, Size], INT, XDP),
     h(190, "xdp_store_bytes", &[Ctx, Anything, Mem, Size], INT, XDP),
+    h(191, "copy_from_user_task", &[UninitMem, SizeOrZero, Anything, TASK, Anything], INT, LINUX).gpl().sleeps(),
     h(192, "skb_set_tstamp", &[Ctx, Anything, Anything], INT, TC),
     h(194, "kptr_xchg", &[KptrField, BtfOrNull], RetKind::KptrOrNull, ANY).acquires().releases(1),
     h(195, "map_lookup_percpu_elem", &[ConstMap, MapKey, Anything], RetKind::MapValueOrNull, ANY).packet(),
+    h(196, "skc_to_mptcp_sock", &[Socket], RetKind::BtfOrNull("mptcp_sock"), SKC),
     h(197, "dynptr_from_mem", &[UninitMem, SizeOrZero, Anything, DynptrUninitLocal], INT, ANY),
     h(198, "ringbuf_reserve_dynptr", &[ConstMap, Anything, Anything, DynptrUninitRingbuf], INT, ANY),
     h(199, "ringbuf_submit_dynptr", &[DynptrRingbuf, Anything], VOID, ANY).releases(0),
@@ -296,4 +319,6 @@ pub(super) static ROWS: &[Row] = &[
     h(208, "ktime_get_tai_ns", &[], INT, ANY),
     h(209, "user_ringbuf_drain", &[ConstMap, Callback, StackOrNull, Anything], INT, ANY)
         .calls(CallbackUse::UserRingbufDrain),
+    h(210, "cgrp_storage_get", &[ConstMap, CGROUP_OR_NULL, MapValueOrNull, Anything], RetKind::MapValueOrNull, LINUX),
+    h(211, "cgrp_storage_delete", &[ConstMap, CGROUP_OR_NULL], INT, LINUX),
 ];

@@ -139,6 +139,7 @@ const MEMORY: &[Accept] = &[
     Accept::TrustedBtf,
 ];
 
+const KERNEL_OBJECTS: &[Accept] = &[Accept::PlainBtf, Accept::TrustedBtf, Accept::RcuBtf];
 const SOCKETS: &[Accept] = &[Accept::SockCommon, Accept::Socket, Accept::TcpSock, Accept::XdpSock];
 const BTF_SOCKETS: &[Accept] =
     &[Accept::SockCommon, Accept::Socket, Accept::TcpSock, Accept::XdpSock, Accept::PlainBtf, Accept::TrustedBtf];
@@ -164,6 +165,8 @@ fn accepted(arg: ArgKind) -> Option<(&'static [Accept], bool, bool)> {
         ArgKind::SpinLock => (&[Accept::MapValue, Accept::AllocBtf], false, false),
         ArgKind::KptrField => (&[Accept::MapValue, Accept::AllocBtf], false, false),
         ArgKind::BtfOrNull => (&[Accept::PlainBtf, Accept::TrustedBtf, Accept::RcuBtf], true, false),
+        ArgKind::BtfStruct(_) => (KERNEL_OBJECTS, false, false),
+        ArgKind::BtfStructOrNull(_) => (KERNEL_OBJECTS, true, false),
         ArgKind::PercpuBtf => (&[Accept::PercpuBtf, Accept::PercpuRcuBtf, Accept::PercpuTrustedBtf], false, false),
         ArgKind::RingbufRecord => (&[Accept::RingbufMem], false, false),
         ArgKind::BtfSockCommon => (BTF_SOCKETS, false, false),
@@ -219,6 +222,7 @@ impl Verifier<'_> {
             let gives = arg == ArgKind::BtfOrNull && reg.flags.has(Flags::ALLOC);
             let given = if gives { Flags::ALLOC.with(Flags::PERCPU) } else { Flags::NONE };
             self.check_type(r, &reg, types, nullable, rdonly, given)?;
+            self.check_object_type(proto, arg, r, &reg, rdonly)?;
             if arg == ArgKind::BtfOrNull {
                 self.check_kptr_source(r, meta)?;
             }
@@ -413,22 +417,10 @@ impl Verifier<'_> {
                 meta.dynptr = Some(self.use_dynptr(n, r, want)?);
                 Ok(())
             }
-            ArgKind::BtfSockCommon => self.check_socket_object(r, reg),
             ArgKind::Timer => self.check_timer(r, reg, meta),
             ArgKind::ConstStr => self.check_const_str(r, reg).map(|_| ()),
             _ => Ok(()),
         }
-    }
-
-    /// A kernel-typed object in a socket's place must be a socket.
-    fn check_socket_object(&self, r: Reg, reg: &RegState) -> Check {
-        let Kind::Btf(b) = reg.kind else { return Ok(()) };
-        let name = self.world.btf(b).map_or("", |btf| btf.name(backstop_btf::TypeId(b.id)));
-        if self.world.is_kernel(b) && matches!(name, "sock" | "sock_common") {
-            return Ok(());
-        }
-        let text = format!("R{} is of type {name} but sock_common is expected", r.index());
-        Reason::FmtString { text }.fail()
     }
 
     fn check_arg_alignment(&self, reg: &RegState, size: u32) -> Check {
@@ -508,6 +500,7 @@ impl Verifier<'_> {
                 self.check_stack_range_raw(r, usize::from(frame), &reg, 0, size, zero_ok, write, meta)
             }
             Kind::Btf(b) if reg.flags.has(Flags::ALLOC) => self.check_object_memory(r, &reg, b, size),
+            Kind::Btf(b) if reg.flags == Flags::TRUSTED && !write => self.check_kernel_memory(r, &reg, b, size),
             Kind::Ctx if self.free_context() => self.check_context_memory(r, size, write, zero_ok),
             _ => {
                 if zero_ok && size == 0 && reg.is_null() {

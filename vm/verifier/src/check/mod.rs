@@ -11,6 +11,7 @@ mod region;
 mod res_lock;
 mod stack_access;
 mod stack_range;
+mod trust;
 
 pub(crate) use args::CallMeta;
 pub(crate) use dynptr::DynptrUse;

@@ -1,8 +1,8 @@
 //! Accesses to objects with a type: allocated ones, and the kernel's (Linux: `check_ptr_to_btf_access`, `btf_struct_access`).
 
-use backstop_btf::{Btf, Kind as BtfKind, Type, TypeId};
+use backstop_btf::{Btf, Kind as BtfKind, Name, Type, TypeId};
 use backstop_isa::Reg;
-use backstop_model::license_is_gpl_compatible;
+use backstop_model::{ProgType, license_is_gpl_compatible};
 
 use crate::check::mem::{Access, Value};
 use crate::env::Verifier;
@@ -14,10 +14,19 @@ use crate::state::{BtfRef, Flags, Kind, RegState};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Member {
     Scalar,
-    /// A pointer to this struct.
-    Pointer(TypeId),
+    /// A pointer to a struct.
+    Pointer(PointerMember),
     /// A pointer to something else.
     PlainPointer,
+}
+
+/// A member that points to a struct.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PointerMember {
+    pub to: TypeId,
+    pub name: Name,
+    /// What its type tag says (`__rcu`, `__percpu`, `__user`), and untrusted if it lies in a union.
+    pub flags: Flags,
 }
 
 /// Structs within structs that are walked.
@@ -67,6 +76,9 @@ impl Verifier<'_> {
         if reg.flags.has(Flags::PERCPU) {
             return refuse(format!("R{n} is ptr_{name} access percpu memory: off={at}"));
         }
+        if write && !local && matches!(name, "nf_conn" | "nf_conn___init") && self.may_mark_connections() {
+            return check_mark(btf, at, size).map_or_else(refuse, |()| Ok(Member::Scalar));
+        }
         if write && !reg.is_object() {
             return refuse("only read is supported".into());
         }
@@ -80,7 +92,17 @@ impl Verifier<'_> {
                 }
             }
         }
-        walk(btf, id, at, size, reg.flags.has(Flags::UNTRUSTED)).or_else(refuse)
+        walk(btf, id, at, size).or_else(refuse)
+    }
+
+    /// Linux: types whose `btf_struct_access` is that of connection tracking.
+    fn may_mark_connections(&self) -> bool {
+        matches!(self.ty(), ProgType::SchedCls | ProgType::SchedAct | ProgType::Xdp)
+    }
+
+    /// Memory of this size in an object of the kernel's, which a helper reads (Linux: `check_helper_mem_access`).
+    pub(super) fn check_kernel_memory(&self, r: Reg, reg: &RegState, b: BtfRef, size: i64) -> Check {
+        self.check_object(r, reg, b, i64::from(reg.off), size, false).map(|_| ())
     }
 
     /// What a load of a member gives. A pointer to a struct is a number in an allocated object, where anybody may have
@@ -89,9 +111,10 @@ impl Verifier<'_> {
         match member {
             Member::Scalar => RegState::UNKNOWN,
             Member::Pointer(_) if reg.flags.has(Flags::ALLOC) => RegState::UNKNOWN,
-            Member::Pointer(to) => {
-                let flags = if reg.flags.has(Flags::UNTRUSTED) { Flags::UNTRUSTED } else { Flags::NONE };
-                RegState::pointer(Kind::Btf(BtfRef { btf: b.btf, id: to.0 })).flagged(flags)
+            Member::Pointer(p) => {
+                let flags = self.trust_of_member(reg, b, p);
+                let id = if flags.has(Flags::MAYBE_NULL) { self.new_id() } else { 0 };
+                RegState { id, ..RegState::pointer(Kind::Btf(BtfRef { btf: b.btf, id: p.to.0 })).flagged(flags) }
             }
             Member::PlainPointer => RegState::pointer(Kind::Mem(0)).flagged(Flags::RDONLY.with(Flags::UNTRUSTED)),
         }
@@ -108,24 +131,43 @@ impl Verifier<'_> {
     }
 }
 
+/// Of a tracked connection only the mark may be written (Linux: `nfct_btf_struct_access`).
+fn check_mark(btf: &Btf, at: i64, size: i64) -> Result<(), String> {
+    let mark = btf.find("nf_conn", BtfKind::Struct).and_then(|known| btf.field(known, "mark"));
+    match mark.map(|m| i64::try_from(m.byte_offset()).unwrap_or(i64::MAX)) {
+        Some(start) if start == at && size <= 4 => Ok(()),
+        Some(start) if start == at => Err(format!(
+            "write access at off {at} with size {size} beyond the member of nf_conn ended at {}",
+            start.saturating_add(4)
+        )),
+        _ => Err(format!("no write support to nf_conn at off {at}")),
+    }
+}
+
 /// The member that an access hits (Linux: `btf_struct_walk`).
-fn walk(btf: &Btf, ty: TypeId, off: i64, size: i64, untrusted: bool) -> Result<Member, String> {
-    let (mut ty, mut off) = (ty, off);
+fn walk(btf: &Btf, ty: TypeId, off: i64, size: i64) -> Result<Member, String> {
+    let (mut ty, mut off, mut union) = (ty, off, false);
     for _ in 0..MAX_DEPTH {
-        let name = btf.name(ty);
+        let name = named(btf, ty);
         let total = match btf.ty(ty) {
             Type::Struct(c) | Type::Union(c) => i64::from(c.size),
             _ => return Err(format!("Type '{name}' is not a struct")),
         };
-        if off.saturating_add(size) > total {
-            return beyond(btf, ty, off, size, total);
-        }
-        match step(btf, ty, off, size, untrusted)? {
+        // What a union holds may be anything else, too, but for unions of one member.
+        union |= btf.kind(ty) == BtfKind::Union && btf.members(ty).len() != 1;
+        let found = match off.saturating_add(size) > total {
+            true => beyond(btf, ty, off, size, total)?,
+            false => step(btf, ty, off, size, union)?,
+        };
+        match found {
+            Found::Member(Member::Pointer(p)) if union => {
+                return Ok(Member::Pointer(PointerMember { flags: p.flags.with(Flags::UNTRUSTED), ..p }));
+            }
             Found::Member(m) => return Ok(m),
             Found::Within(inner, rest) => (ty, off) = (inner, rest),
         }
     }
-    Err(format!("struct {} doesn't have field at offset {off}", btf.name(ty)))
+    Err(format!("struct {} doesn't have field at offset {off}", named(btf, ty)))
 }
 
 /// Whether a struct has another one at this offset, by itself or as the first part of what is there.
@@ -147,23 +189,34 @@ enum Found {
     Within(TypeId, i64),
 }
 
-/// Past the struct's end there may be a flexible array.
-fn beyond(btf: &Btf, ty: TypeId, off: i64, size: i64, total: i64) -> Result<Member, String> {
-    let error = || format!("access beyond struct {} at off {off} size {size}", btf.name(ty));
-    let last = btf.members(ty).last().filter(|_| btf.kind(ty) == BtfKind::Struct).ok_or_else(error)?;
-    let Type::Array { elem, len: 0, .. } = *btf.ty(last.ty) else { return Err(error()) };
+/// Past the struct's end there may be a flexible array of numbers or structs.
+fn beyond(btf: &Btf, ty: TypeId, off: i64, size: i64, total: i64) -> Result<Found, String> {
+    let error = || format!("access beyond struct {} at off {off} size {size}", named(btf, ty));
+    let last = btf.members(ty).last().ok_or_else(error)?;
+    let Type::Array { elem, len: 0, .. } = *btf.resolved(last.ty) else { return Err(error()) };
     let start = i64::from(last.byte_offset());
     if off < start || off < total.min(start) {
         return Err(error());
     }
-    match btf.resolved(elem) {
-        Type::Int(_) | Type::Enum(_) | Type::Enum64(_) => Ok(Member::Scalar),
+    let elem = btf.resolve(elem);
+    match *btf.ty(elem) {
+        Type::Int(_) => Ok(Found::Member(Member::Scalar)),
+        Type::Struct(c) | Type::Union(c) if c.size > 0 => Ok(Found::Within(elem, (off - start) % i64::from(c.size))),
         _ => Err(error()),
     }
 }
 
+/// A struct's name as the kernel writes it.
+fn named(btf: &Btf, ty: TypeId) -> &str {
+    match btf.name(ty) {
+        "" => "(anon)",
+        name => name,
+    }
+}
+
+/// `untrusted`: the way led through a union, whose members may be read beyond their ends.
 fn step(btf: &Btf, ty: TypeId, off: i64, size: i64, untrusted: bool) -> Result<Found, String> {
-    let name = btf.name(ty);
+    let name = named(btf, ty);
     for m in btf.members(ty) {
         let start = i64::from(m.byte_offset());
         if off + size <= start {
@@ -196,11 +249,8 @@ fn step(btf: &Btf, ty: TypeId, off: i64, size: i64, untrusted: bool) -> Result<F
                         "cannot access ptr member {field} with moff {start} in struct {name} with off {off} size {size}"
                     ));
                 }
-                let to = btf.resolve(to);
-                let pointer = if btf.kind(to).is_composite() { Member::Pointer(to) } else { Member::PlainPointer };
-                return Ok(Found::Member(pointer));
+                return Ok(Found::Member(pointer_member(btf, to, m.name)));
             }
-            // Loads through untrusted pointers are probed, wherever they go.
             _ if off + size > end && !untrusted => {
                 return Err(format!(
                     "access beyond the end of member {field} (mend:{end}) in struct {name} with off {off} size {size}"
@@ -223,4 +273,18 @@ fn element(btf: &Btf, ty: TypeId, start: i64, off: i64) -> (TypeId, i64) {
         Some(size) if size > 0 => (ty, start + (off - start) / size * size),
         _ => (ty, start),
     }
+}
+
+fn pointer_member(btf: &Btf, to: TypeId, name: Name) -> Member {
+    let flags = match *btf.ty(to) {
+        Type::TypeTag { name, attribute: false, .. } => match btf.str(name) {
+            "user" => Flags::USER,
+            "percpu" => Flags::PERCPU,
+            "rcu" => Flags::RCU,
+            _ => Flags::NONE,
+        },
+        _ => Flags::NONE,
+    };
+    let to = btf.resolve(to);
+    if btf.kind(to).is_composite() { Member::Pointer(PointerMember { to, name, flags }) } else { Member::PlainPointer }
 }

@@ -17,7 +17,7 @@ pub(crate) use held::{Held, RefKind};
 pub(crate) use history::{Access, HistEntry, Linked, LinkedSet};
 pub(crate) use marks::Marks;
 pub(crate) use reg::{
-    ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState,
+    ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState, type_name,
 };
 pub(crate) use stack::{Byte, DynptrKind, IterKind, IterState, MAX_STACK, Object, Slot, Slots, byte_in_slot, spi};
 

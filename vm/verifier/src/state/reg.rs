@@ -69,6 +69,9 @@ impl Flags {
     /// Part of a packet, seen through a dynptr.
     pub const PACKET_SLICE: Flags = Flags(1024);
 
+    /// What makes a pointer one that is vouched for (Linux: `BPF_REG_TRUSTED_MODIFIERS`).
+    pub const VOUCHED: Flags = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
+
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }

@@ -26,6 +26,7 @@ impl Verifier<'_> {
     pub fn call_helper(&mut self, number: i32) -> Check<Step> {
         let proto = self.find_helper(number)?;
         self.check_helper_context(proto)?;
+        self.check_kernel_result(proto)?;
         let mut meta = CallMeta::default();
         for n in 0..5 {
             self.check_arg(proto, n, &mut meta)?;
@@ -287,13 +288,15 @@ impl Verifier<'_> {
                 Some(b) if !self.world.is_kernel(b) => {
                     RegState::pointer(Kind::Btf(b)).flagged(Flags::ALLOC.with(Flags::RCU))
                 }
-                _ => RegState::UNKNOWN,
+                Some(b) => self.percpu_result(b, proto.ret),
+                None => RegState::UNKNOWN,
             },
             RetKind::SocketOrNull => nullable(self, Kind::Socket, Flags::NONE),
             RetKind::TcpSockOrNull => nullable(self, Kind::TcpSock, Flags::NONE),
             RetKind::SockCommonOrNull => nullable(self, Kind::SockCommon, Flags::NONE),
-            // Objects and dynptrs are not followed: the result is a number that can't be dereferenced.
-            _ => RegState::UNKNOWN,
+            RetKind::BtfTrusted(name) => self.kernel_result(name, Flags::TRUSTED),
+            RetKind::Btf(name) => self.kernel_result(name, Flags::NONE),
+            RetKind::BtfOrNull(name) => self.kernel_result(name, Flags::MAYBE_NULL),
         };
         // The same socket, seen as another kind of socket: released with the one that was passed.
         if is_cast(proto) {
@@ -361,7 +364,17 @@ impl Verifier<'_> {
 }
 
 fn is_cast(proto: &HelperProto) -> bool {
-    matches!(proto.name, "sk_fullsock" | "tcp_sock")
+    matches!(
+        proto.name,
+        "sk_fullsock"
+            | "tcp_sock"
+            | "skc_to_tcp_sock"
+            | "skc_to_tcp6_sock"
+            | "skc_to_udp6_sock"
+            | "skc_to_mptcp_sock"
+            | "skc_to_tcp_timewait_sock"
+            | "skc_to_tcp_request_sock"
+    )
 }
 
 fn bpf_name(proto: &HelperProto) -> String {

@@ -1,6 +1,6 @@
 //! Arguments of kfuncs, by BTF and by the suffixes of parameter names (Linux: `check_kfunc_args`).
 
-use backstop_btf::{Btf, Type, TypeId};
+use backstop_btf::{Btf, Type};
 use backstop_isa::Reg;
 use backstop_model::{BuiltinKfunc, Kfunc};
 
@@ -11,6 +11,7 @@ use crate::state::{DynptrKind, Flags, Kind, RegState};
 use crate::transfer::kfunc::KfuncMeta;
 use crate::transfer::kfunc_class::{KfuncArg, Param};
 use crate::transfer::kfunc_map::check_kfunc_map;
+use crate::transfer::kfunc_struct::check_trusted;
 
 impl Verifier<'_> {
     pub fn check_kfunc_args(&mut self, kfunc: &Kfunc, known: Option<BuiltinKfunc>, meta: &mut KfuncMeta) -> Check {
@@ -178,7 +179,7 @@ impl Verifier<'_> {
             return Reason::KfuncArgPointer { arg: p.n, what }.fail();
         }
         if known == Some(BuiltinKfunc::CastToKernCtx) {
-            return Reason::KfuncUnsupported { name: BuiltinKfunc::CastToKernCtx.name().to_owned() }.fail();
+            self.cast_context()?;
         }
         Ok(())
     }
@@ -191,30 +192,6 @@ impl Verifier<'_> {
             return Reason::KfuncArgPointer { arg: p.n, what }.fail();
         };
         self.check_sized(p.r, reg, size, !btf.is_const(to))
-    }
-
-    fn check_kfunc_struct(&mut self, kfunc: &Kfunc, btf: &Btf, p: Param, reg: &RegState) -> Check {
-        let n = p.r.index() as u8;
-        if reg.maybe_null() {
-            return Reason::KfuncNullArg { arg: p.n }.fail();
-        }
-        if reg.flags.any(Flags::UNTRUSTED) {
-            check_trusted(reg, p.r, kfunc.flags.rcu)?;
-        }
-        let want = btf.pointee(p.ty).map(|t| btf.name(btf.resolve(t)).to_owned()).unwrap_or_default();
-        let have = match reg.kind {
-            Kind::Btf(b) => self.world.btf(b).map(|have| have.name(TypeId(b.id)).to_owned()),
-            Kind::MapPtr(_) => Some("bpf_map".to_owned()),
-            Kind::Socket => Some("sock".to_owned()),
-            _ => Some(reg.type_name()),
-        };
-        let Some(have) = have else { return Reason::KfuncReferenced { reg: n }.fail() };
-        let foreign = reg.flags.has(Flags::ALLOC) || !matches!(reg.kind, Kind::Btf(_));
-        if have != want || foreign {
-            let have = format!("STRUCT {have}");
-            return Reason::KfuncPointerStruct { name: kfunc.name.clone(), arg: p.n, want, reg: n, have }.fail();
-        }
-        self.check_offset_free(reg, p.r, false)
     }
 
     /// Memory and its length in two parameters (Linux: `check_kfunc_mem_size_reg`): read and written.
@@ -233,6 +210,10 @@ impl Verifier<'_> {
         if reg.is_null() {
             return self.rests_on_null(r);
         }
+        if matches!(reg.kind, Kind::Btf(_)) && reg.flags == Flags::TRUSTED {
+            // Linux asks for the right to read alone, and the callee may write.
+            return Reason::ArgType { reg: r.index() as u8, ty: reg.type_name(), expected: "fp".into() }.fail();
+        }
         let nullable = reg.maybe_null();
         if nullable {
             // Of a map of maps the result turns out to be a map, which is no memory.
@@ -249,23 +230,5 @@ impl Verifier<'_> {
             self.cur.set(r, *reg);
         }
         checked
-    }
-}
-
-/// What the caller vouches for: an acquired object, or one that a kfunc or lookup said is safe to use (Linux:
-/// `is_trusted_reg`). With `rcu` one that RCU protects is enough.
-fn check_trusted(reg: &RegState, r: Reg, rcu: bool) -> Check {
-    const VOUCHED: Flags = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
-    let unsafe_flags = reg.flags.without(VOUCHED) != Flags::NONE;
-    let kernel_known =
-        matches!(reg.kind, Kind::SockCommon | Kind::Socket | Kind::TcpSock | Kind::MapPtr(_)) && !unsafe_flags;
-    if reg.ref_id != 0 || kernel_known || (reg.flags.any(VOUCHED) && !unsafe_flags) {
-        return Ok(());
-    }
-    let reg_no = r.index() as u8;
-    match rcu {
-        true if reg.flags.has(Flags::RCU) => Ok(()),
-        true => Reason::KfuncRcu { reg: reg_no }.fail(),
-        false => Reason::KfuncReferenced { reg: reg_no }.fail(),
     }
 }

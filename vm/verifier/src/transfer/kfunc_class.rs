@@ -9,6 +9,7 @@ use crate::env::Verifier;
 use crate::global::is_context_type;
 use crate::reason::{Check, Reason};
 use crate::state::{Kind, RegState};
+use crate::transfer::objects::scalar_struct;
 
 /// One parameter.
 #[derive(Clone, Copy)]
@@ -111,7 +112,7 @@ impl Verifier<'_> {
             return Ok(KfuncArg::Callback);
         }
         let void = btf.kind(target) == BtfKind::Void;
-        if !(scalars_only(btf, target, 0) || sized && void) {
+        if !(scalars_only(btf, target) || sized && void) {
             let words = if sized { "void, " } else { "" };
             let ty = kind_and_name(btf, target);
             let what = format!("pointer type {ty} must point to {words}scalar, or struct with scalar");
@@ -129,16 +130,11 @@ fn kind_and_name(btf: &Btf, ty: TypeId) -> String {
     }
 }
 
-/// A number, or a struct of numbers alone, to any depth that Linux looks (`__btf_type_is_scalar_struct`).
-fn scalars_only(btf: &Btf, ty: TypeId, depth: u32) -> bool {
-    if depth > 4 {
-        return false;
-    }
-    let ty = btf.resolve(ty);
+/// A number, or a struct of numbers alone. One without members is not known.
+fn scalars_only(btf: &Btf, ty: TypeId) -> bool {
     match btf.ty(ty) {
         Type::Int(_) | Type::Enum(_) | Type::Enum64(_) => true,
-        Type::Array { elem, .. } => depth > 0 && scalars_only(btf, *elem, depth + 1),
-        Type::Struct(_) => btf.members(ty).iter().all(|m| scalars_only(btf, m.ty, depth + 1)),
+        Type::Struct(_) | Type::Union(_) => !btf.members(ty).is_empty() && scalar_struct(btf, ty, 0),
         _ => false,
     }
 }

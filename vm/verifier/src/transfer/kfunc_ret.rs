@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use backstop_btf::{Type, TypeId};
 use backstop_isa::Reg;
-use backstop_model::{BuiltinKfunc, Kfunc, returns};
+use backstop_model::{BuiltinKfunc, Kfunc, KfuncIdentity, returns};
 
 use crate::check::res_lock_call;
 use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
-use crate::state::{BtfRef, Flags, Kind, RegState};
+use crate::state::{Flags, Kind, RegState};
 use crate::transfer::graph::graph_node;
 use crate::transfer::kfunc::KfuncMeta;
 use crate::transfer::objects::same_object;
@@ -29,11 +29,8 @@ impl Verifier<'_> {
                 Some(BuiltinKfunc::DynptrSlice | BuiltinKfunc::DynptrSliceRdwr) => {
                     self.dynptr_slice(known == Some(BuiltinKfunc::DynptrSlice), meta)?
                 }
-                Some(BuiltinKfunc::RdonlyCast) => match meta.constant {
-                    // No type at all: loads are probed and give numbers.
-                    Some(0) => RegState::pointer(Kind::Mem(0)).flagged(Flags::RDONLY.with(Flags::UNTRUSTED)),
-                    _ => return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail(),
-                },
+                Some(BuiltinKfunc::RdonlyCast) => self.read_only_cast(meta.constant.unwrap_or(u64::MAX))?,
+                Some(BuiltinKfunc::CastToKernCtx) => self.cast_context()?,
                 _ => self.pointer_result(kfunc, to, meta)?,
             },
             _ => {
@@ -85,10 +82,14 @@ impl Verifier<'_> {
             };
             return Ok(RegState { ref_id: meta.ref_id, ..RegState::pointer(Kind::Mem(size)).flagged(flags) });
         }
-        let number = self.world.kernel_btf(btf);
-        let flags = if kfunc.flags.rcu_protected { Flags::RCU } else { Flags::TRUSTED };
-        // An acquired object is trusted by its reference; others by the kfunc's word.
-        Ok(RegState::pointer(Kind::Btf(BtfRef { btf: number, id: target.0 })).flagged(flags))
+        let b = self.world.named_by_kfunc(btf, target);
+        // An acquired object is trusted by its reference; others by the word of an iterator or of the host.
+        let flags = match () {
+            () if kfunc.flags.rcu_protected => Flags::RCU,
+            () if kfunc.flags.iter_next || matches!(kfunc.identity, KfuncIdentity::Host(_)) => Flags::TRUSTED,
+            () => Flags::NONE,
+        };
+        Ok(RegState::pointer(Kind::Btf(b)).flagged(flags))
     }
 
     fn dynptr_slice(&mut self, read_only: bool, meta: &KfuncMeta) -> Check<RegState> {

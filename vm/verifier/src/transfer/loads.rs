@@ -181,7 +181,8 @@ impl Verifier<'_> {
                 }
                 RegState::pointer(Kind::Func(sub as u32))
             }
-            Pseudo::MapFd | Pseudo::MapValueFd | Pseudo::BtfId => return Reason::UnrecognizedLdImm64 {}.fail(),
+            Pseudo::BtfId => self.kernel_address(imm, next_imm)?,
+            Pseudo::MapFd | Pseudo::MapValueFd => return Reason::UnrecognizedLdImm64 {}.fail(),
         };
         self.cur.set(dst, reg);
         Ok(Step::Next)

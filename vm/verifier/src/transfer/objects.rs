@@ -62,7 +62,7 @@ impl Verifier<'_> {
 }
 
 /// Numbers, arrays of numbers, and structs of those (Linux: `__btf_type_is_scalar_struct`).
-fn scalar_struct(btf: &Btf, ty: TypeId, depth: u32) -> bool {
+pub(super) fn scalar_struct(btf: &Btf, ty: TypeId, depth: u32) -> bool {
     let number = |ty: TypeId| matches!(btf.resolved(ty), Type::Int(_) | Type::Enum(_) | Type::Enum64(_));
     btf.members(ty).iter().all(|m| {
         let member = btf.resolve(m.ty);

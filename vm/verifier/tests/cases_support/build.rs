@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use backstop_btf::Btf;
+use backstop_btf::{Btf, Kind};
 use backstop_isa::{Slot, Symbol, assemble_with};
+use backstop_model::kernel_btf::reduced_btf;
 use backstop_model::{
     AttachType, BuiltinKfunc, FuncInfo, MapKind, MapSpec, ProgKind, ProgType, Program, helpers, kfuncs,
 };
@@ -18,11 +19,17 @@ const CALL: u8 = 0x85;
 const PSEUDO_CALL: u8 = 1;
 const PSEUDO_FUNC: u8 = 4;
 
-/// A case's program; the parts that both judges need are in the program itself.
+/// A case's program, as it is for the kernel whose types come with the model.
 pub fn program(case: &Case) -> Result<Program, String> {
+    let kernel = reduced_btf().ok_or("no types of the kernel")?;
+    program_for(case, &kernel)
+}
+
+/// A case's program for the kernel that has these types; the parts that both judges need are in the program itself.
+pub fn program_for(case: &Case, kernel: &Btf) -> Result<Program, String> {
     let mut types = Types::of(case);
     let (maps, btf_for_maps) = all_maps(case, &mut types)?;
-    let text = with_type_ids(&expand(&case.body), &mut types);
+    let text = with_type_ids(&with_kernel_types(&expand(&case.body), kernel)?, &mut types);
     let names: Vec<String> = maps.iter().map(|map| map.name.clone()).collect();
     let (slots, kfunc_names) = assembled(&text, &names)?;
     let lines = FuncLine::all(case);
@@ -169,6 +176,30 @@ fn assembled_plain(text: &str, maps: &[String]) -> Result<(Vec<Slot>, Vec<String
     })
     .map_err(|error| format!("assembler: {error}"))?;
     Ok((slots, kfuncs.into_inner()))
+}
+
+/// `$kernel.foo` to the id of the kernel's struct, `$kernel.foo.bar` to the offset of a field.
+fn with_kernel_types(text: &str, kernel: &Btf) -> Result<String, String> {
+    let mut out = String::new();
+    let mut parts = text.split("$kernel.");
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').unwrap_or(part.len());
+        let (path, rest) = part.split_at(end);
+        let (name, field) = path.split_once('.').map_or((path, None), |(name, field)| (name, Some(field)));
+        let kinds = [Kind::Struct, Kind::Var, Kind::Typedef, Kind::Int, Kind::Union, Kind::Func];
+        let ty = kinds
+            .into_iter()
+            .find_map(|kind| kernel.find(name, kind))
+            .ok_or_else(|| format!("the kernel has no `{name}`"))?;
+        let number = match field {
+            None => u64::from(ty.0),
+            Some(field) => kernel.field(ty, field).ok_or_else(|| format!("no field `{path}`"))?.byte_offset(),
+        };
+        out.push_str(&number.to_string());
+        out.push_str(rest);
+    }
+    Ok(out)
 }
 
 /// `$foo` to the id of the type.

@@ -17,7 +17,7 @@
 //! | `verdict: accept` or `reject`, `text: LINE` | the verdict and the log's last line, empty where the log says nothing (types or maps that are refused have none) |
 //!
 //! In the assembler text `.repeat N` ... `.end` repeats lines (`$i` is the number of the round, from 0), `$NAME` is the
-//! id of a type of the program, `call NAME` a helper, `call bpf_NAME` a kfunc and `rX = NAME ll` a map.
+//! id of a type of the program, `$kernel.NAME` that of a type of the kernel's, `$kernel.NAME.FIELD` a field's offset, `call NAME` a helper, `call bpf_NAME` a kfunc and `rX = NAME ll` a map.
 
 use std::fmt::Write as _;
 use std::fs;

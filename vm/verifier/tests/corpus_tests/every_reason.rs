@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use backstop_btf::{BtfBuilder, Encoding, Linkage, TypeId};
 use backstop_isa::Slot;
-use backstop_model::{Kfunc, KfuncFlags, KfuncIdentity, Poisoned, Program};
+use backstop_model::{KernelBtf, Kfunc, KfuncFlags, KfuncIdentity, Poisoned, Program};
 use backstop_verifier::{Limits, Options, Reason, verify};
 
 use crate::cases_support::corpus::Case;
@@ -25,14 +25,17 @@ const BEHIND_ANOTHER: &[(&str, &str)] = &[
     ("KfuncNotAcquired", "a released reference leaves no register that stands for it"),
     ("KfuncReleaseNone", "what has no reference is refused as untrusted before"),
     ("MapKeyNoMap", "every prototype has its map before the key"),
+    ("UnrecognizedLdImm64", "addresses by file descriptor are refused where addresses are resolved"),
+    ("KfuncUnsupported", "there are prototypes only of what is judged"),
     ("LockTwo", "a call of any helper but unlock is refused while a lock is held"),
 ];
 
-fn options() -> [Options; 3] {
-    let root = Options { compat_linux: true, ..Options::default() };
+fn options() -> [Options; 4] {
+    let root = Options { compat_linux: true, kernel: KernelBtf::reduced(), ..Options::default() };
     let user = Options { unprivileged: true, ..root.clone() };
     let tight = Limits { insns: 60, jumps: 3, program: 200, comparisons: 20, ..root.limits };
-    [root.clone(), user, Options { limits: tight, ..root }]
+    let bare = Options { kernel: KernelBtf::default(), ..root.clone() };
+    [root.clone(), user, bare, Options { limits: tight, ..root }]
 }
 
 fn note(program: Program, met: &mut BTreeSet<&'static str>) {
