@@ -2,7 +2,7 @@
 //!
 //! What is judged: Backstop's verdict and, with numbers and register names masked, its reason; that the recorded verdicts are
 //! the running kernel's where bpf(2) is permitted; that every rule has programs of both kinds. `BACKSTOP_BLESS=1` writes
-//! the kernel's verdicts into the files, `BACKSTOP_CASES=TOPIC,...` looks at some topics only, `BACKSTOP_CASES_REPORT=FILE` writes the differences, one line each.
+//! the kernel's verdicts into the files, `BACKSTOP_CASES=TOPIC,...` looks at some topics only, `BACKSTOP_CASES_REPORT=FILE` writes the differences, one line each, `BACKSTOP_CASES_LOG=CASE` prints the kernel's log of that case.
 
 mod cases_support;
 #[path = "corpus_tests/every_reason.rs"]
@@ -201,7 +201,7 @@ fn recorded_verdicts_are_the_kernels() {
             let program = program.unwrap_or_else(|why| panic!("{}: {}: {why}", topic.name, case.name));
             let got = match kernel::judge(&referee, &program) {
                 Ok((got, log)) => {
-                    if std::env::var("KTLOG").is_ok_and(|n| n == case.name) {
+                    if std::env::var("BACKSTOP_CASES_LOG").is_ok_and(|n| n == case.name) {
                         println!("{log}");
                     }
                     got

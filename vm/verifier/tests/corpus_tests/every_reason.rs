@@ -23,7 +23,6 @@ const BEHIND_ANOTHER: &[(&str, &str)] = &[
     ("DynptrConst", "a dynptr given to a callback is refused as unowned before"),
     ("HelperNotAcquired", "a released reference leaves no register that stands for it"),
     ("KfuncNotAcquired", "a released reference leaves no register that stands for it"),
-    ("KfuncReleaseNone", "what has no reference is refused as untrusted before"),
     ("MapKeyNoMap", "every prototype has its map before the key"),
     ("UnrecognizedLdImm64", "addresses by file descriptor are refused where addresses are resolved"),
     ("KfuncUnsupported", "there are prototypes only of what is judged"),
