@@ -57,6 +57,9 @@ pub enum Failure {
         /// The system's reason.
         source: io::Error,
     },
+    /// A child of this command failed with this exit code, and has said why.
+    #[error("a child process ended with {0}")]
+    Said(u8),
     /// Nobody reads our output any more: no error, but the end.
     #[error("the reader of the output is gone")]
     ReaderGone,

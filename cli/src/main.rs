@@ -8,8 +8,11 @@ mod args;
 mod capture;
 mod clock;
 mod commands;
+#[cfg(test)]
+mod defect_tests;
 mod failure;
 mod files;
+mod interrupt;
 mod output;
 mod run;
 mod session;
@@ -26,6 +29,7 @@ use args::{Cli, Command};
 use failure::{Failure, Outcome, Result};
 use output::{Out, note};
 
+const DONE: u8 = 0;
 const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 const DEFECT: u8 = 3;
@@ -48,9 +52,14 @@ fn main() -> ExitCode {
         }
     };
     std::panic::set_hook(Box::new(|_| {}));
-    match catch_unwind(AssertUnwindSafe(|| execute(&cli.command))) {
+    ExitCode::from(ended(&cli.command, || execute(&cli.command)))
+}
+
+/// The exit code of a command that is carried out so.
+fn ended(command: &Command, carry_out: impl FnOnce() -> Result) -> u8 {
+    match catch_unwind(AssertUnwindSafe(carry_out)) {
         Ok(result) => end(result),
-        Err(panic) => defect(&cli.command, panic.as_ref()),
+        Err(panic) => defect(command, panic.as_ref()),
     }
 }
 
@@ -67,31 +76,32 @@ fn execute(command: &Command) -> Result {
     }
 }
 
-fn end(result: Result) -> ExitCode {
+fn end(result: Result) -> u8 {
     let failure = match result {
-        Ok(Outcome::Done) | Err(Failure::ReaderGone) => return ExitCode::SUCCESS,
-        Ok(Outcome::Refused) => return ExitCode::from(REFUSED),
+        Ok(Outcome::Done) | Err(Failure::ReaderGone) => return DONE,
+        Ok(Outcome::Refused) => return REFUSED,
         Ok(Outcome::Defect) => {
             report();
-            return ExitCode::from(DEFECT);
+            return DEFECT;
         }
+        Err(Failure::Said(code)) => return code,
         Err(failure) => failure,
     };
     match &failure {
         Failure::Refused(text) => note(text.trim_end()),
         other => note(format_args!("error: {other}")),
     }
-    ExitCode::from(match failure {
+    match failure {
         Failure::Usage(_) => USAGE,
         Failure::Defect(_) => {
             report();
             DEFECT
         }
         _ => REFUSED,
-    })
+    }
 }
 
-fn defect(command: &Command, panic: &(dyn Any + Send)) -> ExitCode {
+fn defect(command: &Command, panic: &(dyn Any + Send)) -> u8 {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let text = format!("this is a defect of backstop: {}", text.unwrap_or("unknown"));
     // Nobody may be reading any more.
@@ -99,11 +109,12 @@ fn defect(command: &Command, panic: &(dyn Any + Send)) -> ExitCode {
         Command::Verify(args) if args.json => commands::verify::stopped(args, &text),
         Command::Run(args) if args.json => run::stopped(args, &text),
         Command::Inspect(args) if args.json => commands::inspect::stopped(args, &text),
+        Command::Diff(args) if args.json => commands::diff::stopped(&text),
         _ => Ok(()),
     };
     note(format_args!("backstop {}: {text}", env!("CARGO_PKG_VERSION")));
     report();
-    ExitCode::from(DEFECT)
+    DEFECT
 }
 
 fn report() {

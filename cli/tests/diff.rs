@@ -66,6 +66,117 @@ fn every_input_is_reported_before_the_failure() {
     let said = backstop(&["diff", "/no/such/file", &wrong, &case]).ends(1);
     assert!(said.out.contains("same"), "{}", said.out);
     said.complains("/no/such/file").complains("line 2").complains("odd number");
+    let folder = folder.path().display().to_string();
+    let inputs = ["/no/such/file", &wrong, &folder, &object("big_endian.bpf.o"), &case];
+    let said = backstop(&[&["diff", "--json"], &inputs[..]].concat()).ends(1);
+    let lines = said.lines();
+    assert_eq!(lines.iter().map(|line| line["input"].as_str().expect("a path")).collect::<Vec<_>>(), inputs);
+    let (last, errors) = lines.split_last().expect("lines");
+    assert_eq!(last["outcome"], "same");
+    for (line, why) in errors.iter().zip(["No such file", "odd number", "directory", "big-endian"]) {
+        assert_eq!(line["outcome"], "error");
+        assert!(line["detail"].as_str().is_some_and(|text| text.contains(why)), "{line}");
+        said.err.lines().find(|text| text.contains(why)).unwrap_or_else(|| panic!("no `{why}` in {}", said.err));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_meant_to_differ_from_linux_or_is_not_built_is_no_difference() {
+    let said = backstop(&["diff", "--json", &object("throw_holes.bpf.o")]).ends(0);
+    let outcome = |program: &str| {
+        let line = said.lines().into_iter().find(|line| line["program"] == program).expect("a line");
+        (line["outcome"].as_str().unwrap_or_default().to_owned(), line["detail"].to_string(), line["linux"] == "asked")
+    };
+    let (meant, reason, asked) = outcome("hole_record");
+    if !asked {
+        eprintln!("skipped: Linux is not asked here");
+        return;
+    }
+    assert!(meant == "differs, meant" && reason.contains("which Linux leaks"), "{}", said.out);
+    assert!(said.lines().iter().all(|line| line["outcome"] != "differs"), "{}", said.out);
+}
+
+#[test]
+fn errors_are_json_too() {
+    let error = |args: &[&str], code: i32| {
+        let said = backstop(args).ends(code);
+        let lines = said.lines();
+        assert_eq!(lines.len(), 1, "{}", said.out);
+        lines[0]["error"].as_str().map(str::to_owned).unwrap_or_else(|| panic!("{}", said.out))
+    };
+    assert!(error(&["diff", "--json", "--save", "/no/such/folder"], 2).contains("no such folder"));
+    assert!(error(&["diff", "--json", "--count", "many"], 2).contains("many"));
+}
+
+/// Without its rights, a process can't ask the kernel.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_kernel_that_refuses_is_reported_and_the_rest_done() {
+    if !TWO_ENGINES || std::process::Command::new("setpriv").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no setpriv");
+        return;
+    }
+    let without = |args: &[&str]| support::backstop_by(&["setpriv", "--bounding-set", "-all"], args);
+    let probe = without(&["diff", "--count", "1", "--linux", "1"]);
+    if probe.code == Some(0) || !probe.err.contains("Linux can't be asked") {
+        eprintln!("skipped: rights can't be dropped here, or need none: {}", probe.err);
+        return;
+    }
+    let said = without(&["diff", "--json", "--count", "1", "--linux", "1"]).ends(1);
+    assert!(said.lines()[0]["error"].as_str().is_some_and(|text| text.contains("--linux 0")), "{}", said.out);
+    without(&["diff", "--count", "1", "--seed", "1"]).ends(0).complains("Linux is left out");
+    let said = without(&["diff", "--json", "--linux", "1", &object("throw.bpf.o")]).ends(1);
+    assert!(said.lines().iter().any(|line| line["outcome"] == "same"), "{}", said.out);
+    assert!(said.lines().iter().all(|line| line["linux"].as_str().is_some_and(|why| why.contains("not permitted"))));
+    said.complains("Linux can't be asked");
+}
+
+#[test]
+fn few_programs_are_not_judged() {
+    if !TWO_ENGINES {
+        return;
+    }
+    let said = backstop(&["diff", "--seed", "6", "--count", "50", "--linux", "0", "--json"]).ends(0);
+    let line = &said.lines()[0];
+    assert_eq!((&line["coverage_judged"], &line["coverage_suffices"]), (&Value::Bool(false), &Value::Bool(false)));
+    assert_eq!(line["coverage_lacks"], serde_json::json!([]));
+    assert!(line["median_instructions"].as_u64().is_some_and(|median| median > 1), "{line}");
+    let said = backstop(&["diff", "--seed", "6", "--count", "50", "--linux", "0"]).ends(0);
+    assert!(said.out.contains("not judged: shares of fewer than 5000 programs say little"), "{}", said.out);
+    assert!(said.out.contains("median, 40 or more"), "{}", said.out);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_a_run_in_order() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    if !TWO_ENGINES {
+        return;
+    }
+    for (signal, limits) in [("INT", &["--count", "100000000"][..]), ("TERM", &["--time", "3000"])] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+        command.args(["diff", "--seed", "1", "--linux", "0", "--json"]).args(limits);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let mut err = BufReader::new(child.stderr.take().expect("standard error"));
+        let mut first = String::new();
+        err.read_line(&mut first).expect("a line");
+        assert!(first.starts_with("seed 1"), "{first}");
+        // Signals are heard when the line comes; a program should be done too.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let kill = format!("kill -{signal} {}", child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+        let output = child.wait_with_output().expect("an end");
+        let mut rest = String::new();
+        err.read_to_string(&mut rest).expect("text");
+        assert_eq!(output.status.code(), Some(0), "{rest}");
+        let line: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        assert_eq!(line["interrupted"], true);
+        assert!(line["programs"].as_u64().is_some_and(|programs| programs > 0), "{line}");
+        assert!(rest.contains("interrupted"), "{rest}");
+    }
 }
 
 #[test]
@@ -74,4 +185,102 @@ fn what_contradicts_itself_is_a_wrong_command_line() {
     backstop(&["diff", "--program", "x"]).ends(2);
     backstop(&["diff", "--count", "many"]).ends(2);
     backstop(&["diff", "--count", "1", "--save", "/no/such/folder"]).ends(2).complains("no such folder");
+}
+
+/// The process that compares, which the command started.
+#[cfg(target_os = "linux")]
+fn child_of(parent: u32) -> String {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    for _ in 0..500 {
+        let children = std::fs::read_to_string(&path).unwrap_or_default();
+        if let Some(child) = children.split_whitespace().next() {
+            return child.to_owned();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("process {parent} has no child")
+}
+
+#[cfg(target_os = "linux")]
+fn kill(signal: &str, process: &str) {
+    let command = format!("kill -{signal} {process}");
+    assert!(std::process::Command::new("sh").args(["-c", &command]).status().expect("a shell").success());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_process_is_told_with_what_it_was_at() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    if !TWO_ENGINES {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    command.args(["diff", "--seed", "1", "--linux", "0", "--count", "100000000", "--threads", "1", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut err = BufReader::new(child.stderr.take().expect("standard error"));
+    let mut text = String::new();
+    err.read_line(&mut text).expect("a line");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    kill("FPE", &child_of(child.id()));
+    let output = child.wait_with_output().expect("an end");
+    err.read_to_string(&mut text).expect("text");
+    // Nobody's program did it: that is a defect of the comparison itself, and no finding.
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("killed by signal 8 (SIGFPE) at program ["), "{text}");
+    let line: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert!(line["error"].as_str().is_some_and(|error| error.contains("SIGFPE")), "{line}");
+}
+
+/// A program whose three runs take seconds.
+const LONG: &str = "\
+type: syscall
+func: 0 main 1
+func: 8 static 2
+input: 0000000000000000
+input: 0000000000000000
+input: 0000000000000000
+code:
+r1 = 8388608
+r2 = func +6 ll
+r3 = 0
+r4 = 0
+call 181
+r0 = 0
+exit
+r0 = 0
+exit
+";
+
+#[test]
+#[cfg(target_os = "linux")]
+fn behind_a_program_that_kills_the_others_are_compared() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = folder.path().join("long.case");
+    std::fs::write(&long, LONG).expect("a file");
+    let (first, long, last) = (object("throw_loop.bpf.o"), long.display().to_string(), object("throw.bpf.o"));
+    let names = |path: &str| backstop(&["diff", "--linux", "0", "--json", path]).ends(0).lines();
+    let (before, after) = (names(&first), names(&last));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    command.args(["diff", "--linux", "0", "--json", &first, &long, &last]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the command starts");
+    let mut out = BufReader::new(child.stdout.take().expect("standard output")).lines();
+    let line = |text: std::io::Result<String>| serde_json::from_str::<Value>(&text.expect("a line")).expect("JSON");
+    let mut lines: Vec<Value> = out.by_ref().take(before.len()).map(line).collect();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    kill("FPE", &child_of(child.id()));
+    lines.extend(out.map(line));
+    assert_eq!(child.wait().expect("an end").code(), Some(1));
+    let killed = lines.remove(before.len());
+    assert_eq!(
+        (killed["input"].as_str(), &killed["outcome"]),
+        (Some(long.as_str()), &Value::from("differs")),
+        "{killed}"
+    );
+    assert!(killed["detail"].as_str().is_some_and(|text| text.contains("signal 8 (SIGFPE)")), "{killed}");
+    assert_eq!(lines, [before, after].concat());
 }

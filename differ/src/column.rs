@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use backstop::isa::{Instr, Operand, Reg, Size, Width, encode_all};
 use backstop::model::{MapKind, ProgKind, ProgType, Program as Linked};
-use backstop::{Config, Engine, EngineChoice, EngineKind, Input, Linker, LoadError, Loaded, Program, Proof, Store};
+use backstop::{
+    Config, Engine, EngineChoice, EngineKind, Input, Linker, LoadError, Loaded, Moment, Observe, Program, Proof, Store,
+};
 
 use crate::observe::{Observed, end, seen};
+use crate::trial::Ran;
 
 /// The engines that are compared, the first of them with the others.
 const ENGINES: [EngineChoice; 3] = [EngineChoice::Interpreter, EngineChoice::Checked, EngineChoice::Jit];
@@ -156,9 +159,34 @@ impl Columns {
         self.all.iter().map(Column::name).collect()
     }
 
+    /// Leaves only the column of this name.
+    pub fn keep(&mut self, name: &str) {
+        self.all.retain(|column| column.name() == name);
+    }
+
     /// Each column.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Column> {
         self.all.iter_mut()
+    }
+
+    /// Instructions that the first run of a program executes, where the checked interpreter is among the columns.
+    pub fn executed(&mut self, ran: &Ran, input: &[u8]) -> Option<u64> {
+        struct Count(u64);
+        impl Observe for Count {
+            fn before(&mut self, _: &Moment<'_>) {
+                self.0 += 1;
+            }
+        }
+        let proof = ran.proof.as_ref()?;
+        let column = self.all.iter_mut().find(|column| column.engine().kind() == EngineKind::Checked)?;
+        let loaded = column.load(proof).ok()?;
+        let own = loaded.program(&proof.verified().program().name).ok()?;
+        let mut count = Count(0);
+        seen(own.kind(), input, |given| end(&own, own.run_watched(&mut column.store, given, &mut count)));
+        if let Ok(mut lines) = column.printed.lock() {
+            lines.clear();
+        }
+        Some(count.0)
     }
 
     /// Whether the first column makes the same of a program twice, with other addresses and other remains on the stack: if not, what it

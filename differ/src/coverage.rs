@@ -1,9 +1,10 @@
 //! How many of the programs have what: a comparison is worth as much as what its programs reach.
 //!
 //! An operation, helper or map counts for a program that all columns took if the proof found a path that reaches it; a depth of calls
-//! likewise; a depth of throws, if a run threw from there. Shares are of all generated programs, the refused ones included.
+//! likewise; a depth of throws, if a run threw from there. Shares are of all generated programs, the refused ones included. Executed
+//! instructions are those of a program's first run, counted on some of the programs that were taken.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use backstop::isa::table::{Op, rows};
@@ -18,6 +19,10 @@ use crate::trial::Ran;
 const MAX_FRAMES: usize = 8;
 /// Least share of the programs that must have a thing: one in so many.
 pub(crate) const ONE_IN: u64 = 200;
+/// Executed instructions that half of the programs that were taken must reach.
+const LEAST_MEDIAN: u64 = 40;
+/// From so many programs on they are judged: of fewer, one in 200 says nothing of the generator.
+const JUDGED: u64 = 5000;
 /// Rows of the instruction table that generated programs can't have: file descriptors and kernel variables are resolved before, and casts
 /// between address spaces need an arena.
 const NOT_GENERATED: [&str; 4] = ["load_map_fd", "load_map_value_fd", "load_btf_id", "addr_space_cast"];
@@ -95,6 +100,32 @@ pub struct Coverage {
     programs: u64,
     taken: u64,
     counts: Vec<u64>,
+    /// Programs by executed instructions.
+    executed: BTreeMap<u64, u64>,
+}
+
+/// Whether programs had what they must.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Judgement {
+    /// There are too few of them to say.
+    TooFew {
+        /// From so many on they are judged.
+        judged: u64,
+    },
+    /// They had.
+    Suffices,
+    /// They had not; a sentence each.
+    Lacks(Vec<String>),
+}
+
+impl std::fmt::Display for Judgement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Judgement::TooFew { judged } => write!(f, "not judged: shares of fewer than {judged} programs say little"),
+            Judgement::Suffices => f.write_str("suffices"),
+            Judgement::Lacks(what) => f.write_str(&what.join("; ")),
+        }
+    }
 }
 
 /// One line of the table.
@@ -108,7 +139,7 @@ pub struct Row {
 
 impl Default for Coverage {
     fn default() -> Self {
-        Coverage { programs: 0, taken: 0, counts: vec![0; SUBJECTS.0.len()] }
+        Coverage { programs: 0, taken: 0, counts: vec![0; SUBJECTS.0.len()], executed: BTreeMap::new() }
     }
 }
 
@@ -118,10 +149,13 @@ impl Coverage {
         self.programs += 1;
     }
 
-    /// Counts a program that all columns took and ran.
-    pub fn ran(&mut self, ran: &Ran) {
+    /// Counts a program that all columns took and ran; with the instructions that it executed, where they were counted.
+    pub fn ran(&mut self, ran: &Ran, executed: Option<u64>) {
         self.programs += 1;
         self.taken += 1;
+        if let Some(executed) = executed {
+            *self.executed.entry(executed).or_default() += 1;
+        }
         let mut has = vec![false; self.counts.len()];
         let mut mark = |place: Option<usize>| {
             if let Some(place) = place.and_then(|place| has.get_mut(place)) {
@@ -155,6 +189,9 @@ impl Coverage {
     pub fn add(&mut self, other: &Coverage) {
         self.programs += other.programs;
         self.taken += other.taken;
+        for (executed, programs) in &other.executed {
+            *self.executed.entry(*executed).or_default() += programs;
+        }
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
@@ -180,9 +217,39 @@ impl Coverage {
         self.rows().filter(|row| row.programs * ONE_IN < self.programs).collect()
     }
 
-    /// Whether at least half of the programs were taken, and 0.5 % of them have each thing.
-    pub fn suffices(&self) -> bool {
-        self.taken * 2 >= self.programs && self.lacking().is_empty()
+    /// Executed instructions that half of the counted programs reach; `None` if none was counted.
+    pub fn median_executed(&self) -> Option<u64> {
+        let half = self.executed.values().sum::<u64>().div_ceil(2);
+        let mut reached = 0;
+        // From the longest on, so that at least half execute as many or more.
+        let at = self.executed.iter().rev().find(|(_, programs)| {
+            reached += **programs;
+            reached >= half
+        });
+        at.map(|(executed, _)| *executed)
+    }
+
+    /// Whether over half of the programs were taken, half of these execute 40 instructions or more, and 0.5 % of all have each thing.
+    pub fn judge(&self) -> Judgement {
+        if self.programs < JUDGED {
+            return Judgement::TooFew { judged: JUDGED };
+        }
+        let mut lacks = Vec::new();
+        if self.taken * 2 <= self.programs {
+            lacks.push(format!("only {} of {} programs were taken, over half must be", self.taken, self.programs));
+        }
+        let median = self.median_executed().unwrap_or(0);
+        if median < LEAST_MEDIAN {
+            lacks.push(format!(
+                "half of those taken execute fewer than {LEAST_MEDIAN} instructions: the median is {median}"
+            ));
+        }
+        let rows: Vec<String> =
+            self.lacking().iter().map(|row| format!("{} {}", row.subject.group(), row.subject)).collect();
+        if !rows.is_empty() {
+            lacks.push(format!("fewer than 0.5 % of the programs have {}", rows.join(", ")));
+        }
+        if lacks.is_empty() { Judgement::Suffices } else { Judgement::Lacks(lacks) }
     }
 }
 
@@ -233,6 +300,54 @@ impl std::fmt::Display for Coverage {
                 writeln!(f, "{group:<14} {what:<26} {:>10} {:>6.2}%", row.programs, percent(row.programs))?;
             }
         }
-        write!(f, "{:<14} {:<26} {:>10} {:>6.2}%", "taken", "", self.taken, percent(self.taken))
+        writeln!(f, "{:<14} {:<26} {:>10} {:>6.2}%", "taken", "over half", self.taken, percent(self.taken))?;
+        let least = format!("median, {LEAST_MEDIAN} or more");
+        let median = self.median_executed().map_or_else(|| "-".to_owned(), |median| median.to_string());
+        write!(f, "{:<14} {least:<26} {median:>10}", "instructions")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs that have everything, so many of them taken, with so many instructions each.
+    fn full(programs: u64, taken: u64, executed: &[(u64, u64)]) -> Coverage {
+        let counts = vec![programs.div_ceil(ONE_IN); SUBJECTS.0.len()];
+        Coverage { programs, taken, counts, executed: executed.iter().copied().collect() }
+    }
+
+    #[test]
+    fn the_median_is_what_half_reach() {
+        assert_eq!(Coverage::default().median_executed(), None);
+        assert_eq!(full(3, 3, &[(1, 1), (40, 1), (90, 1)]).median_executed(), Some(40));
+        assert_eq!(full(4, 4, &[(1, 2), (40, 2)]).median_executed(), Some(40));
+        assert_eq!(full(5, 5, &[(1, 3), (40, 2)]).median_executed(), Some(1));
+    }
+
+    #[test]
+    fn each_shortage_is_told_and_few_programs_are_not_judged() {
+        let lacks = |coverage: &Coverage| match coverage.judge() {
+            Judgement::Lacks(lacks) => lacks,
+            other => panic!("{other}"),
+        };
+        let enough = [(LEAST_MEDIAN, 100)];
+        assert_eq!(full(JUDGED, JUDGED / 2 + 1, &enough).judge(), Judgement::Suffices);
+        assert_eq!(full(JUDGED - 1, 0, &[]).judge(), Judgement::TooFew { judged: JUDGED });
+        let half = lacks(&full(JUDGED, JUDGED / 2, &enough));
+        assert!(half.len() == 1 && half[0].contains("2500 of 5000"), "{half:?}");
+        let short = lacks(&full(JUDGED, JUDGED, &[(LEAST_MEDIAN - 1, 51), (1000, 50)]));
+        assert!(short.len() == 1 && short[0].contains("median is 39"), "{short:?}");
+        let mut coverage = full(JUDGED, JUDGED, &enough);
+        coverage.counts[0] -= 1;
+        let missing = lacks(&coverage);
+        assert!(missing.len() == 1 && missing[0].contains(&SUBJECTS.0[0].to_string()), "{missing:?}");
+    }
+
+    #[test]
+    fn threads_add_up() {
+        let mut all = full(10, 6, &[(5, 1)]);
+        all.add(&full(10, 6, &[(5, 1), (50, 1)]));
+        assert_eq!((all.programs(), all.taken(), all.median_executed()), (20, 12, Some(5)));
     }
 }

@@ -5,17 +5,20 @@
 //! - [`Tried`], [`Difference`]: what came of one program;
 //! - [`Coverage`]: how many of the programs have which operation, helper, map kind, depth;
 //! - [`reduce()`]: the smallest program that still differs; [`Case`]: programs as text that can be kept and tried again;
-//! - [`Session`]: very many programs, on all processors.
+//! - [`Session`]: very many programs, on all processors;
+//! - [`Apart`]: programs that may kill the process that runs them.
 //!
 //! ```
 //! use backstop_differ::{Session, Settings};
 //!
-//! let report = Session::new(Settings { seed: 1, count: 50, threads: 1, ..Settings::default() })?.run(&|_| {});
+//! let report = Session::new(Settings { seed: 1, count: 50, threads: 1, ..Settings::default() })?.run(&());
 //! assert!(report.findings.is_empty());
 //! # Ok::<(), backstop_differ::SessionError>(())
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
+mod apart;
 mod case;
 mod column;
 mod coverage;
@@ -29,13 +32,15 @@ mod session;
 mod source;
 mod trial;
 
+#[cfg(unix)]
+pub use apart::{Apart, Journal, killed, serve};
 pub use case::{Case, CaseError};
 pub use column::{Column, Columns, Rules};
-pub use coverage::{Coverage, Row, Subject};
+pub use coverage::{Coverage, Judgement, Row, Subject};
 pub use generate::{Generated, Shape};
 pub use object::input_len;
 pub use observe::{Content, End, Observed, Seen, end, seen};
 pub use reduce::{Reduced, instructions, reduce};
-pub use session::{Finding, Progress, Report, Session, SessionError, Settings};
+pub use session::{Finding, Progress, Report, Session, SessionError, Settings, Watch};
 pub use source::{Source, Stream};
 pub use trial::{Compare, Difference, Ran, Tried, What};

@@ -1,25 +1,27 @@
 //! The running kernel as one more column: programs are loaded and test-run there, nothing is attached.
 //!
-//! What goes there is what is safe there: nothing that prints (loading such a program switches a trace event of the system's on), and no
-//! exception callback of the program's own unless every subprogram is sure to be reached (Linux 6.18 does not survive it otherwise).
+//! What goes there is what is safe there ([`left_out`]): nothing that prints (loading such a program switches a trace event of the system's
+//! on), and none of the shapes that Linux 6.18 may not survive.
 
+mod guard;
 mod kernel;
 mod known;
+#[cfg(feature = "libbpf")]
+mod libbpf;
 
+pub use guard::{Judged, left_out, takes};
 pub use kernel::{Guard, Kernel, Loaded};
+pub use known::{KNOWN, Known, Side};
+#[cfg(feature = "libbpf")]
+pub use libbpf::ThroughLibbpf;
 
-use backstop::isa::{Instr, Pseudo, decode};
 use backstop::model::{MapKind, ProgType, Program};
-use backstop::verifier::Verified;
 use backstop::{Linker, Object, Packet};
 use backstop_referee::{Referee, TestRun, Unavailable};
 
 use crate::column::Columns;
 use crate::observe::{End, Observed, Seen, takes_args, takes_packet};
 use crate::trial::{Compare, Difference, Tried, What};
-
-/// `bpf_trace_printk` and `bpf_trace_vprintk`.
-const PRINTS: [i32; 2] = [6, 177];
 
 /// The kernel, found willing.
 #[derive(Debug)]
@@ -73,11 +75,12 @@ impl Linux {
         let verified = match &tried {
             Tried::Same(ran) => ran.proof.as_ref().map(backstop::Proof::verified),
             Tried::Refused(_) => None,
-            Tried::PassedOver | Tried::Differs(_) => return tried.into(),
+            Tried::Unsupported(_) | Tried::PassedOver | Tried::Differs(_) => return tried.into(),
         };
-        let load = || Kernel::new(&self.referee).load_alone(program, &|linked| left_out(linked, verified));
+        let load = || Kernel::new(&self.referee).load_alone(program, &|linked| left_out(linked, Judged::of(verified)));
         let theirs = self.make(program, verified.is_some(), inputs, &load);
-        judge(program, tried, theirs)
+        let proved = verified.is_some();
+        judge(program, tried, proved, theirs)
     }
 
     /// Tries a program of an object on the columns, which judge as Linux does, and on Linux.
@@ -89,18 +92,28 @@ impl Linux {
         inputs: &dyn Fn(&Program) -> Vec<Vec<u8>>,
     ) -> TriedLinux {
         let tried = columns.attempt_object(opened, name, inputs, Compare::Cautious);
-        let (Tried::Same(_) | Tried::Refused(_), Some(object)) = (&tried, opened.first()) else { return tried.into() };
+        let Some(object) = opened.first() else { return tried.into() };
+        if matches!(tried, Tried::PassedOver | Tried::Differs(_)) {
+            return tried.into();
+        }
         let linker = Linker::<()>::new(object.engine());
-        let Ok(linked) = object.link(&linker, name) else { return tried.into() };
+        let linked = match object.link(&linker, name) {
+            Ok(linked) => linked,
+            Err(error) => return TriedLinux { linux: format!("left out: {error}"), ..tried.into() },
+        };
+        let proved = object.verify(&linker, name).is_ok();
         // What `.values` names comes along, and must be as safe there.
-        let guard = |target: &Program| left_out(target, object.verify(&linker, &target.name).as_ref().ok());
+        let guard = |target: &Program| {
+            let verified = object.verify(&linker, &target.name);
+            left_out(target, Judged::of(verified.as_ref().ok()))
+        };
         let load = || Kernel::new(&self.referee).load(object, &linker, &linked, &guard);
         let inputs = inputs(&linked);
         if linked.maps.iter().any(|map| map.kind.info().per_cpu) && inputs.len() > 1 {
             return TriedLinux { linux: "left out: runs may be on several processors".to_owned(), ..tried.into() };
         }
         let theirs = self.make(&linked, matches!(tried, Tried::Same(_)), &inputs, &load);
-        judge(&linked, tried, theirs)
+        judge(&linked, tried, proved, theirs)
     }
 
     /// With per-CPU maps one run alone: the next may be on another processor.
@@ -151,8 +164,8 @@ impl Linux {
     }
 }
 
-/// What both sides make of a program.
-fn judge(program: &Program, tried: Tried, theirs: Made) -> TriedLinux {
+/// What both sides make of a program. `proved`: Backstop's verdict, whether it can run the program or not.
+fn judge(program: &Program, tried: Tried, proved: bool, theirs: Made) -> TriedLinux {
     let asked = |tried| TriedLinux { tried, asked: true, linux: "asked".to_owned(), known: None };
     let (what, made) = match (&tried, theirs) {
         (_, Made::LeftOut(why)) => return TriedLinux { linux: format!("left out: {why}"), ..tried.into() },
@@ -160,85 +173,26 @@ fn judge(program: &Program, tried: Tried, theirs: Made) -> TriedLinux {
             Some(difference) => difference,
             None => return asked(tried),
         },
-        (Tried::Refused(_), Made::Refused(_)) => return asked(tried),
-        (Tried::Refused(ours), Made::Ran(_)) => (What::Verdict, [ours.clone(), "takes it".to_owned()]),
-        (_, Made::Refused(theirs)) => (What::Verdict, ["takes it".to_owned(), theirs]),
-        (_, Made::Ran(_)) => return tried.into(),
+        (Tried::Refused(ours), Made::Ran(_)) => (What::Verdict, [ours.clone(), TAKES.to_owned()]),
+        (Tried::Same(_), Made::Refused(theirs)) => (What::Verdict, [TAKES.to_owned(), theirs]),
+        (Tried::Unsupported(_), Made::Refused(theirs)) if proved => (What::Verdict, [TAKES.to_owned(), theirs]),
+        (Tried::Refused(_), Made::Refused(_)) | (Tried::Unsupported(_), _) => return asked(tried),
+        (Tried::PassedOver | Tried::Differs(_), _) => return tried.into(),
     };
     let columns = ["backstop".to_owned(), "linux".to_owned()];
     let difference = Difference { what, columns, made };
-    match known::reason(program, &difference) {
-        Some(reason) => TriedLinux { known: Some(reason), ..asked(tried) },
+    match known::find(&difference) {
+        Some(known) => TriedLinux { known: Some(known.reason), ..asked(tried) },
         None => asked(Tried::Differs(Box::new(difference))),
     }
 }
 
+/// What a side that does not refuse says.
+const TAKES: &str = "takes it";
+
 /// Kinds whose content is the same wherever the program ran.
 fn readable(kind: MapKind) -> bool {
     matches!(kind, MapKind::Hash | MapKind::Array)
-}
-
-/// Why a program does not go to the kernel, if so.
-fn left_out(program: &Program, verified: Option<&Verified>) -> Option<&'static str> {
-    if program.kind.ty.linux_number().is_none() {
-        return Some("Linux has no such type");
-    }
-    if matches!(program.kind.ty, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps | ProgType::Ext) {
-        return Some("it is written for a function of one kernel");
-    }
-    let prints =
-        |slot: usize| matches!(decode(&program.slots, slot), Ok(Instr::CallHelper { id }) if PRINTS.contains(&id));
-    if (0..program.slots.len()).any(prints) {
-        return Some("it prints, which switches a trace event on");
-    }
-    let main = program.func_info.first().map(|info| info.func);
-    let tagged = |btf: &backstop::btf::Btf| {
-        main.is_some_and(|main| btf.decl_tags(main, None).any(|tag| tag.starts_with("exception_callback:")))
-    };
-    let facts = verified.map(Verified::facts);
-    let all_reached = facts.is_some_and(|facts| {
-        let mut all = facts.subprograms.iter().enumerate();
-        all.all(|(n, function)| function.reached || facts.exception_callback == Some(n))
-    });
-    let names_function =
-        |slot: usize| matches!(decode(&program.slots, slot), Ok(Instr::LoadPseudo { kind: Pseudo::Func, .. }));
-    if verified.is_some() && !all_reached && (0..program.slots.len()).any(names_function) {
-        return Some(
-            "a callback that no path walks: Linux 6.18 ends with an internal error where it compiles the program",
-        );
-    }
-    if (0..program.slots.len()).any(names_function) && loops(program) {
-        return Some("a callback beside a loop: Linux 6.18's precision tracking may follow a null pointer there");
-    }
-    if !program.btf.as_ref().is_some_and(|btf| tagged(btf)) {
-        return None;
-    }
-    (!all_reached)
-        .then_some("an exception callback beside a subprogram that may be dead: Linux 6.18 does not survive it")
-}
-
-/// Jumps backwards, or walks an open-coded iterator.
-fn loops(program: &Program) -> bool {
-    let back = |slot: usize| match decode(&program.slots, slot) {
-        Ok(Instr::Jump { off, .. }) => off < 0,
-        Ok(Instr::Branch { off, .. }) => off < 0,
-        Ok(Instr::MayGoto { .. }) => true,
-        _ => false,
-    };
-    program.kfuncs.iter().any(|kfunc| kfunc.name.starts_with("bpf_iter_")) || (0..program.slots.len()).any(back)
-}
-
-/// Whether the kernel's test run takes this input for a type: for those that read an skb an IP header must be whole.
-fn takes(ty: ProgType, bytes: &[u8]) -> bool {
-    if !takes_packet(ty) {
-        return true;
-    }
-    let least = match bytes.get(12..14) {
-        Some([0x08, 0x00]) if ty != ProgType::Xdp => 34,
-        Some([0x86, 0xdd]) if ty != ProgType::Xdp => 54,
-        _ => 14,
-    };
-    bytes.len() >= least && bytes.len() <= 3000
 }
 
 /// What of a run both sides can see.

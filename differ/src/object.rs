@@ -1,12 +1,12 @@
 //! Programs of whole objects on all columns: with the maps and the tail-call targets that the object names.
 
 use backstop::model::Program as Linked;
-use backstop::{Linker, LoadError, Object, OpenError};
+use backstop::{Linker, Object, OpenError};
 
 use crate::column::Columns;
 use crate::generate::context_len;
-use crate::observe::{Observed, takes_packet};
-use crate::trial::{Compare, Difference, Ran, Tried, What, compared, endless, first_difference};
+use crate::observe::takes_packet;
+use crate::trial::{Compare, Runs, Tried, Verdicts};
 
 /// Bytes of a packet, and of a syscall program's context, if the caller has no input of its own.
 const USUAL_INPUT: usize = 98;
@@ -40,45 +40,20 @@ impl Columns {
         inputs: &dyn Fn(&Linked) -> Vec<Vec<u8>>,
         compare: Compare,
     ) -> Tried {
-        let mut first: Option<(&'static str, Observed)> = None;
-        let mut refused: Option<(&'static str, Option<String>)> = None;
+        let mut verdicts = Verdicts::default();
+        let mut runs = Runs::new(compare);
         for (column, object) in self.all.iter_mut().zip(opened) {
             let linker = Linker::<()>::new(column.engine());
-            let loaded: Result<_, LoadError> = object.load_programs(&linker, &[name]);
-            let error = loaded.as_ref().err().map(ToString::to_string);
-            match &refused {
-                Some((other, expected)) if *expected != error => {
-                    let text = |error: &Option<String>| error.clone().unwrap_or_else(|| "takes it".to_owned());
-                    let columns = [(*other).to_owned(), column.name().to_owned()];
-                    let made = [text(expected), text(&error)];
-                    return Tried::Differs(Box::new(Difference { what: What::Verdict, columns, made }));
-                }
-                Some(_) => {}
-                None => refused = Some((column.name(), error)),
+            let loaded = object.load_programs(&linker, &[name]);
+            if let Err(tried) = verdicts.add(column.name(), loaded.as_ref().err()) {
+                return tried;
             }
             let Ok(loaded) = loaded else { continue };
             let Ok(program) = loaded.program(name) else { return Tried::PassedOver };
-            if compare == Compare::Nothing && endless(&program) {
-                return Tried::PassedOver;
-            }
-            let observed = column.observe(&loaded, &program, &inputs(program.ir().program()));
-            if observed.ran_out_of_stack() {
-                return Tried::PassedOver;
-            }
-            match &first {
-                Some((other, first)) if compared(compare, &program) => {
-                    if let Some(difference) = first_difference((other, first), (column.name(), &observed), compare) {
-                        return Tried::Differs(Box::new(difference));
-                    }
-                }
-                Some(_) => {}
-                None => first = Some((column.name(), observed)),
+            if let Err(tried) = runs.add(column, &loaded, &program, &inputs(program.ir().program())) {
+                return tried;
             }
         }
-        match (first, refused) {
-            (Some((_, observed)), _) => Tried::Same(Box::new(Ran { proof: None, observed })),
-            (None, Some((_, Some(error)))) => Tried::Refused(error),
-            (None, _) => Tried::PassedOver,
-        }
+        runs.same(None).or(verdicts.refused()).unwrap_or(Tried::PassedOver)
     }
 }

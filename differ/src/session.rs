@@ -21,6 +21,8 @@ use crate::trial::{Compare, Difference, Tried, What};
 const CHUNK: u64 = 32;
 /// Instructions that a proof may take, over all paths: dearer programs are counted as refused.
 const MAX_INSNS: u64 = 20_000;
+/// Of every so manieth program that all columns took the executed instructions are counted, which takes one more run.
+const MEASURED: u64 = 8;
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -33,7 +35,7 @@ pub struct Settings {
     pub first: u64,
     /// How many programs.
     pub count: u64,
-    /// When to stop even if there are more.
+    /// When to stop even if there are more programs, or something left to reduce.
     pub time: Option<Duration>,
     /// Threads; 0 for as many as there are processors.
     pub threads: usize,
@@ -86,6 +88,29 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
+/// Who follows a session. Of its methods only [`Watch::progress`] and [`Watch::ended`] come from the session's own thread.
+pub trait Watch: Sync {
+    /// How far it is, a few times a second.
+    fn progress(&self, _progress: Progress) {}
+
+    /// Whether it is to end before its time: no more programs are begun, and reductions stop with what they have.
+    fn ended(&self) -> bool {
+        false
+    }
+
+    /// A thread (from 0) is about to try a program.
+    fn tries(&self, _thread: usize, _number: u64) {}
+
+    /// Columns differ on a program. It is not reduced yet, and may never be: what is to be kept must be kept now.
+    fn found(&self, _finding: &Finding) {}
+
+    /// What was found is reduced, as far as it went.
+    fn reduced(&self, _finding: &Finding) {}
+}
+
+/// Nobody.
+impl Watch for () {}
+
 /// A program on which columns differ.
 #[derive(Debug)]
 pub struct Finding {
@@ -95,7 +120,7 @@ pub struct Finding {
     pub difference: Difference,
     /// The program and its inputs as they were found.
     pub case: Case,
-    /// The same, reduced. `None` if it was not wanted, or does not differ when it is tried again.
+    /// The same, reduced. `None` if it was not wanted, is not done yet, or the program does not differ when it is tried again.
     pub reduced: Option<Reduced>,
 }
 
@@ -116,8 +141,10 @@ impl Finding {
 pub struct Report {
     /// The findings, by number.
     pub findings: Vec<Finding>,
-    /// What the programs had.
+    /// What the programs had that were made for the engines alone.
     pub coverage: Coverage,
+    /// What those had that were made for Linux too: by design less, since not everything can go there.
+    pub for_linux: Coverage,
     /// Programs that may run too long or deep, and were not compared.
     pub passed_over: u64,
     /// Programs that were put before Linux.
@@ -131,9 +158,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// Programs that were generated.
+    pub fn programs(&self) -> u64 {
+        self.coverage.programs() + self.for_linux.programs()
+    }
+
+    fn counts(&mut self, for_linux: bool) -> &mut Coverage {
+        if for_linux { &mut self.for_linux } else { &mut self.coverage }
+    }
+
     fn add(&mut self, other: Report) {
         self.findings.extend(other.findings);
         self.coverage.add(&other.coverage);
+        self.for_linux.add(&other.for_linux);
         self.passed_over += other.passed_over;
         self.linux += other.linux;
         for (reason, count) in other.known {
@@ -170,6 +207,17 @@ impl<'m> Session<'m> {
     /// [`SessionError`] if there is nothing to compare, or Linux was asked for and can't be had.
     pub fn new(settings: Settings) -> Result<Session<'m>, SessionError> {
         Session::with_columns(settings, Columns::new)
+    }
+
+    /// A session that only makes programs, the same ones as one that asks Linux.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn offline(settings: Settings) -> Result<Session<'m>, SessionError> {
+        let linux = settings.linux;
+        let mut session = Session::new(Settings { linux: 0, ..settings })?;
+        session.settings.linux = linux;
+        Ok(session)
     }
 
     /// A session over columns of the caller's making.
@@ -217,12 +265,19 @@ impl<'m> Session<'m> {
         generate::program(&mut source, if self.for_linux(number) { shape.kernel() } else { shape })
     }
 
+    /// The program of this number with the inputs that it is run on.
+    pub fn case(&self, number: u64) -> Case {
+        let made = self.generate(number);
+        let rules = Rules { unprivileged: false, compat_linux: self.for_linux(number) };
+        Case { inputs: inputs(&made.input), program: made.program, rules }
+    }
+
     fn for_linux(&self, number: u64) -> bool {
         self.settings.linux > 0 && number.is_multiple_of(self.settings.linux)
     }
 
-    /// Runs it. `progress` is called from this thread, a few times a second.
-    pub fn run(&self, progress: &dyn Fn(Progress)) -> Report {
+    /// Runs it.
+    pub fn run(&self, watch: &dyn Watch) -> Report {
         let threads = match self.settings.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -233,6 +288,8 @@ impl<'m> Session<'m> {
             done: AtomicU64::new(0),
             findings: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            halt: AtomicBool::new(false),
+            watch,
             report: Mutex::new(Report::default()),
         };
         let now = || Progress {
@@ -241,13 +298,15 @@ impl<'m> Session<'m> {
             elapsed: started.elapsed(),
         };
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| Worker::new(self, &shared).work())).collect();
+            let shared = &shared;
+            let work = |thread| move || Worker::new(self, shared, thread).work();
+            let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(work(thread))).collect();
             while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
                 std::thread::sleep(TICK.min(Duration::from_millis(self.settings.count / 50 + 1)));
-                if self.settings.time.is_some_and(|time| started.elapsed() >= time) {
-                    shared.stop.store(true, Ordering::Relaxed);
+                if watch.ended() || self.settings.time.is_some_and(|time| started.elapsed() >= time) {
+                    shared.halt.store(true, Ordering::Relaxed);
                 }
-                progress(now());
+                watch.progress(now());
             }
         });
         let mut report = shared.report.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -257,18 +316,29 @@ impl<'m> Session<'m> {
     }
 }
 
-struct Shared {
+struct Shared<'w> {
     next: AtomicU64,
     done: AtomicU64,
     findings: AtomicU64,
+    /// No more programs.
     stop: AtomicBool,
+    /// Nor any more reductions.
+    halt: AtomicBool,
+    watch: &'w dyn Watch,
     report: Mutex<Report>,
+}
+
+impl Shared<'_> {
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.halt.load(Ordering::Relaxed)
+    }
 }
 
 /// One thread's part.
 struct Worker<'s, 'm> {
     session: &'s Session<'m>,
-    shared: &'s Shared,
+    shared: &'s Shared<'s>,
+    thread: usize,
     columns: Columns,
     /// Judged as Linux does.
     compat: Option<Columns>,
@@ -276,9 +346,9 @@ struct Worker<'s, 'm> {
 }
 
 impl<'s, 'm> Worker<'s, 'm> {
-    fn new(session: &'s Session<'m>, shared: &'s Shared) -> Worker<'s, 'm> {
+    fn new(session: &'s Session<'m>, shared: &'s Shared<'s>, thread: usize) -> Worker<'s, 'm> {
         let columns = (session.make)(Rules::default());
-        Worker { session, shared, columns, compat: None, report: Report::default() }
+        Worker { session, shared, thread, columns, compat: None, report: Report::default() }
     }
 
     fn work(mut self) {
@@ -286,7 +356,7 @@ impl<'s, 'm> Worker<'s, 'm> {
         loop {
             let from = self.shared.next.fetch_add(CHUNK, Ordering::Relaxed);
             for n in from..from.saturating_add(CHUNK).min(settings.count) {
-                if self.shared.stop.load(Ordering::Relaxed) {
+                if self.shared.stops() {
                     return self.end();
                 }
                 self.one(settings.first + n);
@@ -303,36 +373,51 @@ impl<'s, 'm> Worker<'s, 'm> {
     }
 
     fn one(&mut self, number: u64) {
-        let made = self.session.generate(number);
-        let inputs = inputs(&made.input);
-        let rules = Rules { unprivileged: false, compat_linux: self.session.for_linux(number) };
-        let tried = self.attempt(&made.program, &inputs, rules);
+        let case = self.session.case(number);
+        let rules = case.rules;
+        self.shared.watch.tries(self.thread, number);
+        let tried = self.attempt(&case.program, &case.inputs, rules);
+        let coverage = self.report.counts(rules.compat_linux);
         let difference = match tried {
-            Tried::Refused(_) => return self.report.coverage.refused(),
+            Tried::Refused(_) | Tried::Unsupported(_) => return coverage.refused(),
             Tried::PassedOver => {
+                coverage.refused();
                 self.report.passed_over += 1;
-                return self.report.coverage.refused();
+                return;
             }
-            Tried::Same(ran) => return self.report.coverage.ran(&ran),
+            Tried::Same(ran) => {
+                let judged = if rules.compat_linux { self.compat.as_mut() } else { Some(&mut self.columns) };
+                let measuring = judged.filter(|_| number.is_multiple_of(MEASURED));
+                let executed = measuring
+                    .and_then(|columns| columns.executed(&ran, case.inputs.first().map_or(&[], Vec::as_slice)));
+                return coverage.ran(&ran, executed);
+            }
             Tried::Differs(difference) => *difference,
         };
-        self.report.coverage.refused();
-        let case = Case { program: made.program, inputs, rules };
-        let reduced = if self.session.settings.reduce { self.reduced(&case) } else { None };
-        self.report.findings.push(Finding { number, difference, case, reduced });
+        coverage.refused();
+        let mut finding = Finding { number, difference, case, reduced: None };
+        self.shared.watch.found(&finding);
         let findings = self.shared.findings.fetch_add(1, Ordering::Relaxed) + 1;
         if findings >= self.session.settings.most as u64 {
             self.shared.stop.store(true, Ordering::Relaxed);
         }
+        if self.session.settings.reduce {
+            finding.reduced = self.reduced(&finding.case);
+            self.shared.watch.reduced(&finding);
+        }
+        self.report.findings.push(finding);
     }
 
     fn reduced(&mut self, case: &Case) -> Option<Reduced> {
-        reduce(&case.program, &case.inputs, &mut |program: &Program, inputs: &[Vec<u8>]| {
+        let shared = self.shared;
+        let stop = || shared.halt.load(Ordering::Relaxed);
+        let mut test = |program: &Program, inputs: &[Vec<u8>]| {
             let Tried::Differs(difference) = self.attempt(program, inputs, case.rules) else { return None };
             let runs = !matches!(difference.what, What::Verdict | What::Panic);
             // Parts of a program that computes with nothing but numbers may return addresses, or what nobody wrote.
             (!runs || self.columns.settled(program, inputs, MAX_INSNS)).then_some(*difference)
-        })
+        };
+        reduce(&case.program, &case.inputs, &mut test, &stop)
     }
 
     /// Tries a program; a panic of ours is a difference too.

@@ -2,9 +2,10 @@
 
 use backstop::ir::Callee;
 use backstop::model::Program as Linked;
-use backstop::{LoadError, Loaded, Program, Proof};
+use backstop::verifier::Reason;
+use backstop::{LoadError, Loaded, MapError, Program, Proof};
 
-use crate::column::Columns;
+use crate::column::{Column, Columns};
 use crate::generate::UNSTEADY;
 use crate::observe::Observed;
 
@@ -28,6 +29,8 @@ pub enum Compare {
 pub enum Tried {
     /// All columns refuse it; the reason.
     Refused(String),
+    /// It needs what Backstop names as not built; the reason.
+    Unsupported(String),
     /// It may run too long, or wants more of the host's stack than there is.
     PassedOver,
     /// All columns made the same of it.
@@ -60,8 +63,27 @@ pub enum What {
     Maps,
     /// What was printed.
     Printed,
+    /// What a program is once it is linked.
+    Instructions,
     /// Backstop itself failed.
     Panic,
+    /// The process did not survive it.
+    Killed,
+}
+
+impl What {
+    /// All of them.
+    pub const ALL: [What; 9] = [
+        What::Verdict,
+        What::End,
+        What::Data,
+        What::Fields,
+        What::Maps,
+        What::Printed,
+        What::Instructions,
+        What::Panic,
+        What::Killed,
+    ];
 }
 
 impl std::fmt::Display for What {
@@ -73,7 +95,9 @@ impl std::fmt::Display for What {
             What::Fields => "context",
             What::Maps => "maps",
             What::Printed => "printed lines",
+            What::Instructions => "instructions",
             What::Panic => "panic",
+            What::Killed => "killed process",
         })
     }
 }
@@ -108,7 +132,7 @@ impl Columns {
             None => Tried::PassedOver,
             // A proof that was given up says nothing of the program.
             Some(Err(LoadError::Refused { refusal, .. })) if refusal.stats.insns_processed > insns => Tried::PassedOver,
-            Some(Err(error)) => Tried::Refused(error.to_string()),
+            Some(Err(error)) => Tried::not_taken(&error),
             Some(Ok(proof)) => self.run(proof, inputs, compare),
         }
     }
@@ -120,62 +144,140 @@ impl Columns {
             Err(tried) => return tried,
         };
         let name = &proof.verified().program().name;
-        let mut first: Option<(&'static str, Observed)> = None;
+        let mut runs = Runs::new(compare);
         for (column, loaded) in self.all.iter_mut().zip(&loaded) {
             let Ok(own) = loaded.program(name) else { return Tried::PassedOver };
-            if compare == Compare::Nothing && endless(&own) {
-                return Tried::PassedOver;
-            }
-            let observed = column.observe(loaded, &own, inputs);
-            if observed.ran_out_of_stack() {
-                return Tried::PassedOver;
-            }
-            match &first {
-                Some((other, first)) if compared(compare, &own) => {
-                    if let Some(difference) = first_difference((other, first), (column.name(), &observed), compare) {
-                        return Tried::Differs(Box::new(difference));
-                    }
-                }
-                Some(_) => {}
-                None => first = Some((column.name(), observed)),
+            if let Err(tried) = runs.add(column, loaded, &own, inputs) {
+                return tried;
             }
         }
-        match first {
-            Some((_, observed)) => Tried::Same(Box::new(Ran { proof: Some(proof), observed })),
-            None => Tried::PassedOver,
-        }
+        runs.same(Some(proof)).unwrap_or(Tried::PassedOver)
     }
 
     /// Compiles a proved program for all columns; they must agree whether they can.
     fn load(&self, proof: &Proof) -> Result<Vec<Loaded<()>>, Tried> {
         let mut all: Vec<Loaded<()>> = Vec::new();
-        let mut first: Option<(&'static str, Option<String>)> = None;
+        let mut verdicts = Verdicts::default();
         for column in &self.all {
             let result = column.load(proof);
-            let error = result.as_ref().err().map(ToString::to_string);
-            match &first {
-                Some((other, expected)) if *expected != error => {
-                    let text = |error: &Option<String>| error.clone().unwrap_or_else(|| "takes it".to_owned());
-                    return Err(Tried::Differs(Box::new(Difference {
-                        what: What::Verdict,
-                        columns: [(*other).to_owned(), column.name().to_owned()],
-                        made: [text(expected), text(&error)],
-                    })));
-                }
-                Some(_) => {}
-                None => first = Some((column.name(), error)),
-            }
+            verdicts.add(column.name(), result.as_ref().err())?;
             all.extend(result);
         }
-        match first {
-            Some((_, Some(error))) => Err(Tried::Refused(error)),
-            _ => Ok(all),
+        match verdicts.refused() {
+            Some(tried) => Err(tried),
+            None => Ok(all),
         }
     }
 }
 
+impl Tried {
+    /// Of a program that no column takes.
+    pub(crate) fn not_taken(error: &LoadError) -> Tried {
+        if unsupported(error) { Tried::Unsupported(error.to_string()) } else { Tried::Refused(error.to_string()) }
+    }
+}
+
+/// Whether a program was not taken because something is not built, which the error names.
+fn unsupported(error: &LoadError) -> bool {
+    match error {
+        LoadError::NotImplemented { .. } | LoadError::Lower { .. } => true,
+        LoadError::Map { source, .. } => matches!(source, MapError::Unsupported { .. }),
+        LoadError::Refused { refusal, .. } => {
+            matches!(refusal.reason, Reason::KfuncUnsupported { .. } | Reason::KfuncArgUnsupported { .. })
+        }
+        _ => false,
+    }
+}
+
+/// What the columns say of a program, one after another: they must agree.
+#[derive(Default)]
+pub(crate) struct Verdicts {
+    /// The first column's; what it refuses as text.
+    first: Option<(&'static str, Option<(String, bool)>)>,
+}
+
+impl Verdicts {
+    /// The next column's verdict.
+    ///
+    /// # Errors
+    /// Its difference to the first one's.
+    pub(crate) fn add(&mut self, column: &'static str, error: Option<&LoadError>) -> Result<(), Tried> {
+        let error = error.map(|error| (error.to_string(), unsupported(error)));
+        match &self.first {
+            Some((other, expected)) if *expected != error => {
+                let text =
+                    |error: &Option<(String, bool)>| error.as_ref().map_or("takes it", |(text, _)| text).to_owned();
+                let columns = [(*other).to_owned(), column.to_owned()];
+                let made = [text(expected), text(&error)];
+                Err(Tried::Differs(Box::new(Difference { what: What::Verdict, columns, made })))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.first = Some((column, error));
+                Ok(())
+            }
+        }
+    }
+
+    /// The refusal, if there is one.
+    pub(crate) fn refused(self) -> Option<Tried> {
+        let (text, unsupported) = self.first?.1?;
+        Some(if unsupported { Tried::Unsupported(text) } else { Tried::Refused(text) })
+    }
+}
+
+/// What the columns make of a program's runs, one after another.
+pub(crate) struct Runs {
+    compare: Compare,
+    first: Option<(&'static str, Observed)>,
+}
+
+impl Runs {
+    pub(crate) fn new(compare: Compare) -> Runs {
+        Runs { compare, first: None }
+    }
+
+    /// Runs the next column.
+    ///
+    /// # Errors
+    /// Its difference to the first one, or that it can't be compared.
+    pub(crate) fn add(
+        &mut self,
+        column: &mut Column,
+        loaded: &Loaded<()>,
+        program: &Program<()>,
+        inputs: &[Vec<u8>],
+    ) -> Result<(), Tried> {
+        if self.compare == Compare::Nothing && endless(program) {
+            return Err(Tried::PassedOver);
+        }
+        let observed = column.observe(loaded, program, inputs);
+        if observed.ran_out_of_stack() {
+            return Err(Tried::PassedOver);
+        }
+        match &self.first {
+            Some((other, first)) if compared(self.compare, program) => {
+                match first_difference((other, first), (column.name(), &observed), self.compare) {
+                    Some(difference) => Err(Tried::Differs(Box::new(difference))),
+                    None => Ok(()),
+                }
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.first = Some((column.name(), observed));
+                Ok(())
+            }
+        }
+    }
+
+    /// What all made of it, if any ran it.
+    pub(crate) fn same(self, proof: Option<Proof>) -> Option<Tried> {
+        self.first.map(|(_, observed)| Tried::Same(Box::new(Ran { proof, observed })))
+    }
+}
+
 /// Whether this program's runs are compared.
-pub(crate) fn compared(compare: Compare, program: &Program<()>) -> bool {
+fn compared(compare: Compare, program: &Program<()>) -> bool {
     match compare {
         Compare::All => true,
         Compare::Cautious => steady(program),
@@ -184,11 +286,7 @@ pub(crate) fn compared(compare: Compare, program: &Program<()>) -> bool {
 }
 
 /// How two columns differ, if they do.
-pub(crate) fn first_difference(
-    left: (&str, &Observed),
-    right: (&str, &Observed),
-    compare: Compare,
-) -> Option<Difference> {
+fn first_difference(left: (&str, &Observed), right: (&str, &Observed), compare: Compare) -> Option<Difference> {
     let (what, made) = difference(left.1, right.1, compare == Compare::All)?;
     Some(Difference { what, columns: [left.0.to_owned(), right.0.to_owned()], made })
 }
@@ -199,7 +297,7 @@ fn steady(program: &Program<()>) -> bool {
 }
 
 /// Whether a program whose constants mean nothing may run very long.
-pub(crate) fn endless(program: &Program<()>) -> bool {
+fn endless(program: &Program<()>) -> bool {
     let ir = program.ir();
     ir.callees().contains(&Callee::Helper(LOOP)) || ir.funcs().iter().any(|f| f.may_goto || f.tail_calls)
 }

@@ -13,6 +13,10 @@ fn every_kept_case_runs_the_same_everywhere() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).expect("tests/cases") {
         let path = entry.expect("an entry").path();
+        // What is meant to differ from Linux has a test of its own.
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).expect("a case");
         let case: Case = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let again: Case = case.to_string().parse().expect("a case reads back");

@@ -1,11 +1,14 @@
 //! The comparison can find: with a fault planted in what the JIT compiles, generated programs show it, and it is reduced to a few
-//! instructions. One test a fault; what the other columns run is untouched.
+//! instructions. One test a fault; what the other columns run is untouched. The one that traps is in `trapping`.
 #![cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstop::PlantedFault as Fault;
 use backstop::ir::{Block, BlockId, Func, Mem, Op, OpKind, Role, Term};
 use backstop::isa::{AluOp, AtomicOp, ByteOrder, CmpOp, Operand, Reg, Size, Width};
-use backstop_differ::{Columns, Compare, Session, Settings, Shape, Tried};
+use backstop_differ::{Case, Columns, Compare, Finding, Session, Settings, Shape, Tried, Watch};
 
 /// Programs that may be tried until one shows the fault.
 const MOST_PROGRAMS: u64 = 4000;
@@ -23,7 +26,7 @@ fn finds_in(count: u64, fault: Fault, shape: Option<Shape>) {
     // As many findings as `backstop diff` reports.
     let settings = Settings { seed: 7, count, threads: 1, shape, ..Settings::default() };
     let planted = |rules| Columns::configured(rules, &|config| config.fault(fault));
-    let report = Session::with_columns(settings, planted).expect("a session").run(&|_| {});
+    let report = Session::with_columns(settings, planted).expect("a session").run(&());
     let reduced = report.findings.iter().filter_map(|finding| Some((finding, finding.reduced.as_ref()?)));
     let smallest = reduced.min_by_key(|(_, reduced)| reduced.instructions());
     let (finding, reduced) = smallest.expect("no program shows the fault");
@@ -57,8 +60,8 @@ fn sign_extend(dst: Reg) -> OpKind {
     OpKind::MovSx { width: Width::W64, from: Size::B4, dst, src: dst }
 }
 
-/// Before each division by a register for which `special` says what its block does if that register is 0, and whether it leaves then.
-fn on_zero(funcs: &mut [Func], special: fn(AluOp, Width, Reg) -> Option<(OpKind, bool)>) {
+/// Before each division by a register for which `special` says what is done in its place if that register is 0.
+fn on_zero(funcs: &mut [Func], special: fn(AluOp, Width, Reg) -> Option<OpKind>) {
     for func in funcs {
         let mut work: Vec<usize> = (0..func.blocks.len()).collect();
         while let Some(at) = work.pop() {
@@ -68,27 +71,26 @@ fn on_zero(funcs: &mut [Func], special: fn(AluOp, Width, Reg) -> Option<(OpKind,
                 }
                 _ => None,
             });
-            let Some((n, width, src, (kind, leaves))) = found else { continue };
+            let Some((n, width, src, kind)) = found else { continue };
             let next = |n: u32| BlockId(func.blocks.len() as u32 + n);
             let zero = Operand::Imm(0);
             let test = Term::Branch { width, op: CmpOp::Eq, dst: src, src: zero, then: next(0), otherwise: next(1) };
-            divide(func, at, n, test, kind, leaves);
+            divide(func, at, n, test, kind);
             // There may be more of them behind this one.
             work.push(func.blocks.len() - 1);
         }
     }
 }
 
-/// Cuts a block before operation `n` by `test`: its first target does `kind`, its second the operation; both go on, unless `kind` leaves.
-fn divide(func: &mut Func, at: usize, n: usize, test: Term, kind: OpKind, leaves: bool) {
+/// Cuts a block before operation `n` by `test`: its first target does `kind`, its second the operation; both go on.
+fn divide(func: &mut Func, at: usize, n: usize, test: Term, kind: OpKind) {
     let rest = BlockId(func.blocks.len() as u32 + 2);
     let block = &mut func.blocks[at];
     let after = block.ops.split_off(n + 1);
     let op = block.ops.pop().expect("operation n");
     let (term, term_id) = (std::mem::replace(&mut block.term, test), block.term_id);
     let special = Op { id: op.id, kind };
-    let goes_on = if leaves { Term::Return } else { Term::Jump(rest) };
-    func.blocks.push(Block { ops: vec![special], term: goes_on, term_id });
+    func.blocks.push(Block { ops: vec![special], term: Term::Jump(rest), term_id });
     func.blocks.push(Block { ops: vec![op], term: Term::Jump(rest), term_id });
     func.blocks.push(Block { ops: after, term, term_id });
 }
@@ -131,6 +133,56 @@ fn a_64_bit_compare_with_a_zero_extended_negative_immediate() {
     );
 }
 
+/// Ends a session as soon as something is found, and notes what it is told.
+#[derive(Default)]
+struct Hasty {
+    found: AtomicBool,
+    told: Mutex<Vec<(u64, Option<bool>)>>,
+}
+
+impl Hasty {
+    fn note(&self, finding: &Finding) {
+        let reduced = finding.reduced.as_ref().map(|reduced| reduced.cut_short);
+        self.told.lock().expect("the notes").push((finding.number, reduced));
+    }
+}
+
+impl Watch for Hasty {
+    fn ended(&self) -> bool {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    fn found(&self, finding: &Finding) {
+        self.note(finding);
+        self.found.store(true, Ordering::Relaxed);
+        // The session's own thread asks a few times a second.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+
+    fn reduced(&self, finding: &Finding) {
+        self.note(finding);
+    }
+}
+
+#[test]
+fn a_finding_is_told_at_once_and_its_reduction_ends_with_the_session() {
+    let le16 = functions(|funcs| {
+        replace(funcs, |kind| matches!(kind, OpKind::End { order: ByteOrder::Le, size: Size::B2, .. }).then(Vec::new));
+    });
+    let settings = Settings { seed: 7, count: MOST_PROGRAMS, threads: 1, ..Settings::default() };
+    let planted = |rules| Columns::configured(rules, &|config| config.fault(le16));
+    let watch = Hasty::default();
+    let report = Session::with_columns(settings, planted).expect("a session").run(&watch);
+    let finding = report.findings.first().expect("a finding");
+    assert_eq!(report.findings.len(), 1);
+    let told = watch.told.into_inner().expect("the notes");
+    assert_eq!(told, [(finding.number, None), (finding.number, Some(true))]);
+    let reduced = finding.reduced.as_ref().expect("what there was");
+    assert!(reduced.cut_short && reduced.tests < 10, "{} tests", reduced.tests);
+    let text = finding.smallest().to_string();
+    assert!(text.parse::<Case>().is_ok(), "{text}");
+}
+
 #[test]
 fn le16_as_a_no_op() {
     finds(
@@ -160,7 +212,7 @@ fn mov32_as_mov64() {
 fn mod32_by_zero_giving_0() {
     finds(
         functions(|funcs| {
-            on_zero(funcs, |op, width, dst| (op == AluOp::Mod && width == Width::W32).then(|| (set(dst, 0), false)));
+            on_zero(funcs, |op, width, dst| (op == AluOp::Mod && width == Width::W32).then(|| set(dst, 0)));
         }),
         None,
     );
@@ -221,19 +273,6 @@ fn sdiv_as_div() {
                     Some(vec![OpKind::Alu { width, op: AluOp::Div, dst, src }])
                 }
                 _ => None,
-            });
-        }),
-        None,
-    );
-}
-
-/// A real trap would end this process; the function ends with -1 instead, as with engines that catch theirs.
-#[test]
-fn division_by_a_zero_register_trapping() {
-    finds(
-        functions(|funcs| {
-            on_zero(funcs, |op, _, _| {
-                matches!(op, AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod).then(|| (set(Reg::R0, -1), true))
             });
         }),
         None,

@@ -1,9 +1,7 @@
 //! Every object of the tree before the running Linux kernel: the same verdict, result, packet and context, in `compat_linux` mode. What
 //! is meant to differ stands in docs/linux-differences.md, a row each; a row that matches nothing fails.
 //!
-//! Programs are loaded and test-run, never attached. Left out, each with its reason in print: programs that the kernel has no type for,
-//! that print (loading one switches a trace event of the system's on), and the one shape that Linux 6.18 does not survive: an
-//! exception callback of the program's own beside a subprogram that no path reaches.
+//! Programs are loaded and test-run, never attached. What `backstop diff` leaves out is left out here, each with its reason in print.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -13,17 +11,13 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use backstop::isa::{Instr, decode};
 use backstop::model::{MapKind, ProgType, Program as Linked};
 use backstop::verifier::Verified;
 use backstop::{Config, Engine, Exit, Input, Linker, Loaded, Object, Packet, Store, Update};
-use backstop_differ::linux::{Kernel, Loaded as TheirLoaded};
+use backstop_differ::linux::{Judged, Kernel, Loaded as TheirLoaded, left_out, takes};
 use backstop_referee::{Referee, TestRun};
 use common::expect::{Case, cases};
 use table::{Side, Table};
-
-/// Linux's numbers of `bpf_trace_printk` and `bpf_trace_vprintk`.
-const PRINTS: [i32; 2] = [6, 177];
 
 /// Its programs are written for a host.
 const WITH_HOST: &str = "host.bpf.o";
@@ -45,38 +39,13 @@ fn name_of(path: &Path) -> String {
     path.file_name().expect("a file").to_string_lossy().into_owned()
 }
 
-/// Why a program does not go to the kernel, if so.
-fn left_out(program: &Linked, verified: Option<&Verified>, case: Option<&Case>) -> Option<&'static str> {
-    if program.kind.ty.linux_number().is_none() {
-        return Some("Linux has no such type");
+/// What is known of a program. One that is refused here goes there only if Linux is known to refuse it too, and so early.
+fn judged<'v>(verified: Option<&'v Verified>, case: Option<&Case>) -> Judged<'v> {
+    let by_both = case.is_some_and(|case| !case.accepted() && case.linux_agrees() && !case.error.is_empty());
+    match verified {
+        None if by_both => Judged::RefusedByBoth,
+        verified => Judged::of(verified),
     }
-    if matches!(program.kind.ty, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps | ProgType::Ext) {
-        return Some("it is written for a function of one kernel");
-    }
-    let prints =
-        |slot: usize| matches!(decode(&program.slots, slot), Ok(Instr::CallHelper { id }) if PRINTS.contains(&id));
-    if (0..program.slots.len()).any(prints) {
-        return Some("it prints, which switches a trace event on");
-    }
-    let btf = program.btf.as_ref();
-    let own_callback = btf.is_some_and(|btf| {
-        let main = program.func_info.first().map(|f| f.func);
-        main.is_some_and(|main| btf.decl_tags(main, None).any(|tag| tag.starts_with("exception_callback:")))
-    });
-    if !own_callback {
-        return None;
-    }
-    let dead = match verified {
-        Some(verified) => {
-            let facts = verified.facts();
-            let reached =
-                |(n, s): (usize, &backstop::verifier::Subprogram)| s.reached || facts.exception_callback == Some(n);
-            !facts.subprograms.iter().enumerate().all(reached)
-        }
-        // Refused here: only what Linux is known to refuse too, and so early.
-        None => !case.is_some_and(|case| !case.accepted() && case.linux_agrees() && !case.error.is_empty()),
-    };
-    dead.then_some("an exception callback beside a subprogram that may be dead: Linux 6.18 does not survive it")
 }
 
 /// What one engine and the kernel made of one input.
@@ -109,19 +78,6 @@ fn theirs(referee: &Referee, program: &backstop_referee::Loaded, ty: ProgType, b
         (ty == ProgType::Syscall).then_some(result.ctx_out)
     };
     Ok(Made { retval: result.retval, bytes })
-}
-
-/// Whether the kernel's test run takes this packet for a type: for those that read an skb an IP header must be whole.
-fn takes(ty: ProgType, bytes: &[u8]) -> bool {
-    if !common::takes_packet(ty) {
-        return true;
-    }
-    let least = match bytes.get(12..14) {
-        Some([0x08, 0x00]) if ty != ProgType::Xdp => 34,
-        Some([0x86, 0xdd]) if ty != ProgType::Xdp => 54,
-        _ => 14,
-    };
-    bytes.len() >= least && bytes.len() <= 3000
 }
 
 /// Inputs of a program: those of its expectation, else 64 zero bytes; for the firewall every 20th packet of its capture.
@@ -214,7 +170,7 @@ impl Comparison<'_> {
     fn program(&mut self, object: &Object, linker: &Linker<()>, subject: &Subject<'_>) -> Result<(), String> {
         let name = subject.linked.name.as_str();
         let verified = object.verify(linker, name);
-        if let Some(why) = left_out(&subject.linked, verified.as_ref().ok(), subject.case) {
+        if let Some(why) = left_out(&subject.linked, judged(verified.as_ref().ok(), subject.case)) {
             self.found.leave_out(why);
             return Ok(());
         }
@@ -222,7 +178,7 @@ impl Comparison<'_> {
         let guard = |target: &Linked| {
             // What `.values` names comes along without an expectation of its own.
             let own = (target.name == name).then_some(subject.case).flatten();
-            left_out(target, object.verify(linker, &target.name).as_ref().ok(), own)
+            left_out(target, judged(object.verify(linker, &target.name).as_ref().ok(), own))
         };
         let loaded = self.kernel.load(object, linker, &subject.linked, &guard)?;
         match (verified, loaded) {

@@ -119,7 +119,8 @@ pub fn plugin(args: &PluginArgs) -> Result {
     Ok(Outcome::Done)
 }
 
-fn ended(error: RunError) -> Failure {
+/// Of a run that ended in an error.
+pub fn ended(error: RunError) -> Failure {
     if error.is_defect() { Failure::Defect(error.to_string()) } else { in_full(error) }
 }
 

@@ -1,24 +1,36 @@
 //! `backstop diff`: everything that can be seen of programs on all engines, and on the running kernel where it permits that.
 
+mod generated;
 mod inputs;
+#[cfg(unix)]
+mod isolated;
+mod kernel;
 mod report;
+mod saved;
 
-use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use backstop_differ::{Finding, Progress, Report, Session, SessionError, Settings};
+use backstop_differ::Report;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::failure::{Failure, Outcome, Result};
-use crate::output::{Out, note};
+use crate::failure::{Failure, Result};
+use crate::output::Out;
 
 /// Help that follows the options.
 pub const HELP: &str = "\
 Without inputs, programs are generated: they loop, call, throw, tail call, and use maps, packets, helpers and every instruction. Compared are
 verdict, result, what was thrown with its frames, packet or memory, context, maps, and what was printed. At the end stands how many of the
-programs had what; if any operation, helper, map kind or depth is in fewer than 0.5 % of 5,000 programs or more, that is a failure too.
+programs had what. From 5,000 programs on it is judged: over half must be taken, half of those execute 40 instructions or more, and each
+operation, helper, map kind and depth be in 0.5 % of all; what is not so is a failure too. Programs that are made for Linux count apart: not
+everything can go there.
+
+Programs run in a child process. One that kills it, by a trap in compiled code say, differs like any other, is tried and reduced in further
+children, and ends the comparison of generated programs.
+
+A difference is saved when it is found; its reduction replaces the file. When --time is over, or at SIGINT or SIGTERM, programs and reductions
+end, and the report is of what was done; a second signal ends at once.
+
+Of inputs, `unsupported` is what this version names as not built, and `differs, meant` where Linux is known to differ for a reason.
 
 Linux is asked by loading and test-running alone; nothing is attached. Programs that print stay away from it, and those whose shape
 Linux 6.18 may not survive (callbacks beside loops, functions that no path walks).
@@ -32,12 +44,8 @@ Examples:
   backstop diff diff-7-1234.case
       tries again what was found";
 
-/// Every so manieth program goes to Linux unless the caller says otherwise.
-const USUAL_LINUX: u64 = 100;
 /// Threads that may be asked for.
 const MOST_THREADS: i64 = 512;
-/// From so many programs on their shares are judged.
-const JUDGED: u64 = 5000;
 
 #[derive(Args, Debug)]
 pub struct DiffArgs {
@@ -56,7 +64,7 @@ pub struct DiffArgs {
     /// Number of the first generated program
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "inputs")]
     pub first: u64,
-    /// Stop after so many seconds
+    /// Stop after so many seconds; what is being reduced then stays as small as it is
     #[arg(long, value_name = "SECONDS", conflicts_with = "inputs")]
     pub time: Option<u64>,
     /// Threads [default: one a processor]
@@ -73,97 +81,62 @@ pub struct DiffArgs {
     /// Ask Linux about every Nth generated program (inputs: about all); 0 for none [default: 100 where bpf(2) is permitted]
     #[arg(long, value_name = "N")]
     pub linux: Option<u64>,
-    /// One JSON object; of inputs, one a program
+    /// Let libbpf link and load each program of objects too, and compare instructions and the kernel's verdict (builds with the feature
+    /// `libbpf`)
+    #[arg(long, requires = "inputs")]
+    pub libbpf: bool,
+    /// Compare in a child process: what kills it is a difference like any other
+    #[arg(long, value_name = "WHETHER", default_value_t = true, num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, action = clap::ArgAction::Set)]
+    pub isolate: bool,
+    /// In a child: where it notes what it tries
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// In a child: the program of the inputs that killed the last one
+    #[arg(long, hide = true, value_name = "N", requires = "inputs")]
+    pub behind: Option<u64>,
+    /// In a child: tries cases that come by standard input
+    #[arg(long, hide = true, exclusive = true)]
+    pub answer: bool,
+    /// One JSON object; of inputs, one a program; errors too
     #[arg(long)]
     pub json: bool,
 }
 
 /// Compares; a difference is a refusal.
 pub fn diff(args: &DiffArgs) -> Result {
-    if args.inputs.is_empty() { generated(args) } else { inputs::diff(args) }
-}
-
-fn generated(args: &DiffArgs) -> Result {
-    if !args.save.is_dir() {
-        return Err(Failure::Usage(format!("--save {}: there is no such folder", args.save.display())));
+    #[cfg(unix)]
+    if args.answer {
+        return isolated::answer();
     }
-    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one("diff") >> 16);
-    let usual = if args.time.is_some() { u64::MAX } else { 10_000 };
-    let settings = Settings {
-        seed,
-        first: args.first,
-        count: args.count.unwrap_or(usual),
-        time: args.time.map(Duration::from_secs),
-        threads: usize::from(args.threads),
-        reduce: args.reduce,
-        linux: args.linux.unwrap_or(USUAL_LINUX),
-        ..Settings::default()
-    };
-    let session = session(args, settings.clone())?;
-    note(format_args!("seed {seed}, engines {}", session.columns().join(", ")));
-    let bar = bar(&settings);
-    let report = session.run(&|progress: Progress| {
-        bar.set_position(progress.done);
-        if progress.findings > 0 {
-            bar.set_message(format!("{} differ", progress.findings));
-        }
-    });
-    bar.finish_and_clear();
-    let saved =
-        report.findings.iter().map(|finding| save(&args.save, &settings, finding)).collect::<Result<Vec<_>>>()?;
     let mut out = Out::new();
-    if args.json {
-        out.json(&report::Line::new(seed, &report, &saved))?;
-    } else {
-        report::print(&mut out, seed, &report, &saved)?;
+    let result = compare(args, &mut out);
+    match &result {
+        Err(Failure::ReaderGone | Failure::Said(_)) | Ok(_) => {}
+        Err(failure) if args.json => out.json(&report::error(&failure.to_string()))?,
+        Err(_) => {}
     }
-    let lacking = report.coverage.programs() >= JUDGED && !report.coverage.suffices();
-    if lacking {
-        note("too few of the programs have what the table shows below 0.5 %, or too few were taken");
-    }
-    Ok(Outcome::of(report.findings.is_empty() && !lacking))
+    result
 }
 
-/// A session; where Linux was not asked for by name and can't be had, one without it.
-fn session(args: &DiffArgs, settings: Settings) -> Result<Session<'static>> {
-    match Session::new(settings.clone()) {
-        Err(SessionError::Linux(reason)) if args.linux.is_none() => {
-            note(format_args!("Linux is left out: {reason}"));
-            Session::new(Settings { linux: 0, ..settings }).map_err(|e| Failure::Usage(e.to_string()))
-        }
-        Err(SessionError::Linux(reason)) => {
-            Err(Failure::input(format_args!("Linux can't be asked: {reason}; leave it out with --linux 0")))
-        }
-        other => other.map_err(|e| Failure::Usage(e.to_string())),
+fn compare(args: &DiffArgs, out: &mut Out) -> Result {
+    if args.libbpf && !cfg!(all(feature = "libbpf", target_os = "linux")) {
+        let what = "--libbpf: this build is without libbpf; build with --features libbpf, on Linux";
+        return Err(Failure::Usage(what.to_owned()));
     }
+    #[cfg(unix)]
+    if args.isolate && args.journal.is_none() {
+        return isolated::diff(args, out);
+    }
+    if args.inputs.is_empty() { generated::diff(args, out) } else { inputs::diff(args, out) }
 }
 
-/// Drawn on a terminal alone.
-fn bar(settings: &Settings) -> ProgressBar {
-    let bar = match (settings.time, settings.count) {
-        (Some(_), u64::MAX) => ProgressBar::new_spinner(),
-        (_, count) => ProgressBar::new(count),
-    };
-    let style = ProgressStyle::with_template("{elapsed} {wide_bar} {pos}/{len} programs, {per_sec} {msg}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Writes a finding's smallest case; gives the file's path.
-fn save(folder: &Path, settings: &Settings, finding: &Finding) -> Result<PathBuf> {
-    let Settings { seed, linux, .. } = settings;
-    let path = folder.join(format!("diff-{seed}-{}.case", finding.number));
-    let difference = finding.reduced.as_ref().map_or(&finding.difference, |reduced| &reduced.difference);
-    let comments: String = difference.to_string().lines().map(|line| format!("// {line}\n")).collect();
-    let text = format!(
-        "// backstop diff --seed {seed} --first {} --count 1 --linux {linux}\n{comments}{}",
-        finding.number,
-        finding.smallest()
-    );
-    std::fs::write(&path, text).map_err(|source| Failure::Write { path: path.clone(), source })?;
-    Ok(path)
+/// Says in a line that nothing more comes of this run.
+pub fn stopped(error: &str) -> Result<()> {
+    Out::new().json(&report::error(error))
 }
 
 /// Programs a second and thread.
 pub(super) fn speed(report: &Report) -> f64 {
-    report.coverage.programs() as f64 / report.elapsed.as_secs_f64().max(1e-9) / report.threads.max(1) as f64
+    report.programs() as f64 / report.elapsed.as_secs_f64().max(1e-9) / report.threads.max(1) as f64
 }

@@ -45,9 +45,14 @@ pub fn run(args: &RunArgs, session: &mut Session, name: &str, material: &Materia
             let data = given.data_out(program.kind());
             report(args, &program, engine, &exit, &data, nanos)
         }
-        Some(Err(error)) => Line { defect: error.is_defect(), ..failed("accept", error.to_string()) },
+        Some(Err(error)) => ended(args, name, engine, &error),
         None => failed("accept", "it was run no times".to_owned()),
     }
+}
+
+/// A run that ended in an error.
+pub fn ended(args: &RunArgs, program: &str, engine: &'static str, error: &RunError) -> Line {
+    Line { defect: error.is_defect(), ..Line::failed(args, program, engine, "accept", error.to_string()) }
 }
 
 fn report(args: &RunArgs, program: &Program<()>, engine: &'static str, exit: &Exit, data: &[u8], nanos: f64) -> Line {

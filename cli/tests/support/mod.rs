@@ -66,6 +66,14 @@ pub fn backstop(args: &[&str]) -> Said {
     Said::of(output.expect("the command starts"))
 }
 
+/// Runs the command by another one.
+pub fn backstop_by(by: &[&str], args: &[&str]) -> Said {
+    let (program, first) = by.split_first().expect("a command");
+    let mut command = Command::new(program);
+    command.args(first).arg(env!("CARGO_BIN_EXE_backstop")).args(args).stdin(Stdio::null());
+    Said::of(command.output().expect("the command starts"))
+}
+
 /// The keys of a JSON object, in their order.
 pub fn keys(line: &Value) -> Vec<&str> {
     line.as_object().expect("an object").keys().map(String::as_str).collect()

@@ -26,6 +26,8 @@ pub struct Reduced {
     pub difference: Difference,
     /// Tests that it took.
     pub tests: usize,
+    /// It ended before it was done: a smaller program may differ too.
+    pub cut_short: bool,
 }
 
 impl Reduced {
@@ -43,15 +45,16 @@ pub fn instructions(program: &Program) -> usize {
 /// What a test says of a program and its inputs: how it differs, if it does.
 pub type Test<'t> = dyn FnMut(&Program, &[Vec<u8>]) -> Option<Difference> + 't;
 
-/// Reduces a program that differs. `None` if it does not differ in the test, or its types are not those of a generated program.
-pub fn reduce(program: &Program, inputs: &[Vec<u8>], test: &mut Test<'_>) -> Option<Reduced> {
+/// Reduces a program that differs. When `stop` says so it ends with the smallest that it has. `None` if the program does not differ in the
+/// test, or its types are not those of a generated program.
+pub fn reduce(program: &Program, inputs: &[Vec<u8>], test: &mut Test<'_>, stop: &dyn Fn() -> bool) -> Option<Reduced> {
     let difference = test(program, inputs)?;
     let listing = Listing::of(program)?;
-    let mut work = Work { listing, inputs: inputs.to_vec(), difference, tests: 1, test };
+    let mut work = Work { listing, inputs: inputs.to_vec(), difference, tests: 1, cut_short: false, test, stop };
     work.fewer_runs();
     let mut before = usize::MAX;
     // A simplification may open the way for another removal.
-    while work.weight() < before && work.tests < MAX_TESTS {
+    while work.weight() < before && !work.is_over() {
         before = work.weight();
         work.drop_functions();
         work.call_directly();
@@ -61,7 +64,8 @@ pub fn reduce(program: &Program, inputs: &[Vec<u8>], test: &mut Test<'_>) -> Opt
     work.drop_tables();
     work.shrink_inputs();
     let program = work.listing.program();
-    Some(Reduced { program, inputs: work.inputs, difference: work.difference, tests: work.tests })
+    let Work { inputs, difference, tests, cut_short, .. } = work;
+    Some(Reduced { program, inputs, difference, tests, cut_short })
 }
 
 struct Work<'t, 'f> {
@@ -69,13 +73,21 @@ struct Work<'t, 'f> {
     inputs: Vec<Vec<u8>>,
     difference: Difference,
     tests: usize,
+    cut_short: bool,
     test: &'t mut Test<'f>,
+    stop: &'t dyn Fn() -> bool,
 }
 
 impl Work<'_, '_> {
     /// Instructions first, then how simple they are.
     fn weight(&self) -> usize {
         self.listing.nodes.len() * 1000 + self.listing.complexity()
+    }
+
+    /// No more tests.
+    fn is_over(&mut self) -> bool {
+        self.cut_short = self.cut_short || self.tests >= MAX_TESTS || (self.stop)();
+        self.cut_short
     }
 
     /// Takes a candidate if it still differs.
@@ -85,7 +97,7 @@ impl Work<'_, '_> {
     }
 
     fn take_both(&mut self, listing: Listing, inputs: Vec<Vec<u8>>) -> bool {
-        if self.tests >= MAX_TESTS {
+        if self.is_over() {
             return false;
         }
         self.tests += 1;
@@ -110,6 +122,9 @@ impl Work<'_, '_> {
 
     fn drop_functions(&mut self) {
         for n in (1..self.listing.functions.len()).rev() {
+            if self.cut_short {
+                return;
+            }
             if let Some(listing) = self.listing.without_function(n) {
                 self.take(listing);
             }
@@ -133,7 +148,7 @@ impl Work<'_, '_> {
     /// Ever smaller ranges, from the end on: what is computed last is used least.
     fn drop_ranges(&mut self) {
         let mut size = self.listing.nodes.len() / 2;
-        while size > 0 {
+        while size > 0 && !self.cut_short {
             let mut end = self.listing.nodes.len();
             while end >= size {
                 let start = end - size;
@@ -146,6 +161,9 @@ impl Work<'_, '_> {
 
     fn simplify(&mut self) {
         for n in (0..self.listing.nodes.len()).rev() {
+            if self.cut_short {
+                return;
+            }
             for simpler in simpler::than(&self.listing, n) {
                 if self.take(simpler) {
                     break;
@@ -180,7 +198,7 @@ impl Work<'_, '_> {
     /// Two instructions at once, close to each other: what is saved and brought back, or set and used.
     fn drop_pairs(&mut self) {
         let mut first = self.listing.nodes.len();
-        while first > 0 {
+        while first > 0 && !self.cut_short {
             first -= 1;
             for second in first + 2..(first + 12).min(self.listing.nodes.len()) {
                 let without = self.listing.without(second..second + 1).and_then(|l| l.without(first..first + 1));

@@ -25,7 +25,7 @@ pub(crate) fn same_everywhere(
 ) -> Option<Observed> {
     match columns.attempt(program, inputs, compare, MAX_INSNS) {
         Tried::Same(ran) => Some(ran.observed),
-        Tried::Refused(_) | Tried::PassedOver => None,
+        Tried::Refused(_) | Tried::Unsupported(_) | Tried::PassedOver => None,
         Tried::Differs(difference) => panic!("{difference}\n{}", listing(program)),
     }
 }
@@ -139,7 +139,7 @@ pub fn elf_run(data: &[u8]) -> Outcome {
         let input = |program: &Linked| vec![Stream::new(seed).bytes(input_len(program))];
         match columns.attempt_object(&opened, name, &input, compare) {
             Tried::Same(_) => outcome = Outcome::Held,
-            Tried::Refused(_) | Tried::PassedOver => {}
+            Tried::Refused(_) | Tried::Unsupported(_) | Tried::PassedOver => {}
             Tried::Differs(difference) => panic!("program {name}: {difference}"),
         }
     }

@@ -1,0 +1,192 @@
+//! `diff` in a child process: what kills the child is a finding.
+//!
+//! The child is this command again, with the same arguments and `--journal`, in which it notes what it is about to try; it prints for itself.
+//! It ends in order when its standard input does, so that it never outlives its parent.
+
+use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use backstop_differ::{Apart, Case, Finding, Journal, Report, Session, Settings, killed, serve};
+
+use super::saved::Saved;
+use super::{DiffArgs, generated, inputs, report};
+use crate::failure::{Failure, Outcome, Result};
+use crate::interrupt::Interrupt;
+use crate::output::{Out, note};
+
+/// How often it is looked whether the child has ended.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Runs the comparison in a child.
+pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
+    let folder = Scratch::new().map_err(|error| cannot(&error))?;
+    let journal = folder.0.join("journal");
+    if args.inputs.is_empty() { of_generated(args, &journal, out) } else { of_inputs(args, &journal, out) }
+}
+
+/// Answers what a parent asks, program by program.
+pub fn answer() -> Result {
+    let served = serve(&backstop_differ::Columns::new, &mut io::stdin().lock(), &mut io::stdout().lock());
+    served.map(|()| Outcome::Done).map_err(Failure::input)
+}
+
+fn cannot(error: &io::Error) -> Failure {
+    Failure::input(format_args!("the comparison can't run in a child process: {error}; try --isolate=false"))
+}
+
+fn of_generated(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
+    let settings = generated::settings(args)?;
+    let seed = ["--seed".to_owned(), settings.seed.to_string()];
+    let own: &[String] = if args.seed.is_some() { &[] } else { &seed };
+    let interrupt = Interrupt::listen().map_err(|error| cannot(&error))?;
+    let ended = run(own, journal, &interrupt).map_err(|error| cannot(&error))?;
+    let Some(how) = killed(ended) else { return said(ended) };
+    note(format_args!("error: {how}; trying again what it was at"));
+    let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
+    let found = find(args, &settings, &numbers, &interrupt)?;
+    if found.0.is_empty() {
+        let shown = if numbers.is_empty() { "no program".to_owned() } else { format!("program {numbers:?}") };
+        return Err(Failure::Defect(format!(
+            "{how} at {shown} of seed {}, which does not kill one alone; `--isolate=false` repeats it in one process",
+            settings.seed
+        )));
+    }
+    let (findings, saved) = found;
+    let report = Report { findings, threads: 1, ..Report::default() };
+    if args.json {
+        out.json(&report::Line::new(settings.seed, &report, &saved, interrupt.came()))?;
+    } else {
+        report::print(out, settings.seed, &report, &saved)?;
+    }
+    Ok(Outcome::Refused)
+}
+
+/// Which of these programs kill a process, or differ, alone; reduced.
+fn find(
+    args: &DiffArgs,
+    settings: &Settings,
+    numbers: &[u64],
+    interrupt: &Interrupt,
+) -> Result<(Vec<Finding>, super::saved::Files)> {
+    // Programs are only generated here, so that Linux need not be asked.
+    let session = Session::offline(settings.clone()).map_err(|error| Failure::Usage(error.to_string()))?;
+    let engines = session.columns();
+    let myself = std::env::current_exe().map_err(|error| cannot(&error))?;
+    let mut apart = Apart::new(|| {
+        let mut command = Command::new(&myself);
+        command.args(["diff", "--answer"]);
+        command
+    });
+    let saved = Saved::new(&args.save, settings);
+    let mut findings = Vec::new();
+    for number in numbers {
+        let case: Case = session.case(*number);
+        let Some(difference) = apart.attempt(&case, engines).map_err(|error| cannot(&error))? else { continue };
+        let mut finding = Finding { number: *number, difference, case, reduced: None };
+        note(saved.keep(&finding));
+        if args.reduce {
+            let reduced = apart.reduce(&finding.case, engines, &|| interrupt.came());
+            finding.reduced = reduced.map_err(|error| cannot(&error))?;
+            saved.keep(&finding);
+        }
+        findings.push(finding);
+    }
+    Ok((findings, saved.into_files()))
+}
+
+/// Each program that kills the child is told, and another child goes on behind it.
+fn of_inputs(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
+    let interrupt = Interrupt::default();
+    let mut outcome = Outcome::Done;
+    let mut behind: Option<u64> = None;
+    loop {
+        let own: Vec<String> = behind.iter().flat_map(|n| ["--behind".to_owned(), n.to_string()]).collect();
+        let ended = run(&own, journal, &interrupt).map_err(|error| cannot(&error))?;
+        let Some(how) = killed(ended) else { return said(ended).map(|last| outcome.and(last)) };
+        let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
+        // Each child comes further than the one before it, so that there is an end.
+        let Some(place) = numbers.first().copied().filter(|place| behind.is_none_or(|behind| *place > behind)) else {
+            return Err(Failure::Defect(format!("{how} before any program was tried")));
+        };
+        inputs::killed(args, out, place, &how)?;
+        (outcome, behind) = (Outcome::Refused, Some(place));
+    }
+}
+
+/// The command's own exit code, which the child has explained.
+fn said(ended: ExitStatus) -> Result {
+    match ended.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(0) => Ok(Outcome::Done),
+        Some(1) => Ok(Outcome::Refused),
+        code => Err(Failure::Said(code.unwrap_or(crate::DEFECT))),
+    }
+}
+
+/// Runs this command again as a child, to its end.
+fn run(own: &[String], journal: &Path, interrupt: &Interrupt) -> io::Result<ExitStatus> {
+    let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("diff").args(own).arg("--journal").arg(journal).args(arguments).stdin(Stdio::piped());
+    let mut child = Ended(command.spawn()?);
+    loop {
+        if let Some(status) = child.0.try_wait()? {
+            return Ok(status);
+        }
+        if interrupt.came() {
+            drop(child.0.stdin.take());
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// A child that does not outlive a failure of its parent's.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It has ended, unless it could not be waited for.
+        let _ = self.0.kill();
+    }
+}
+
+/// A folder of this process's own.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> io::Result<Scratch> {
+        let folder =
+            std::env::temp_dir().join(format!("backstop-diff-{:x}", RandomState::new().hash_one(std::process::id())));
+        std::fs::create_dir(&folder)?;
+        Ok(Scratch(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left is a few bytes.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// In the child: what it tries next, for its parent to read.
+pub struct Notes(Journal);
+
+impl Notes {
+    /// Where the parent said; and what is to be done when the parent ends or asks for an end.
+    pub fn open(path: &Path, end: impl FnOnce() + Send + 'static) -> Result<Notes> {
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            end();
+        });
+        Journal::create(path).map(Notes).map_err(|error| cannot(&error))
+    }
+
+    /// A thread is about to try a program.
+    pub fn tries(&self, thread: usize, number: u64) {
+        self.0.tries(thread, number);
+    }
+}

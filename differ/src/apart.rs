@@ -1,0 +1,284 @@
+//! Programs in a process of their own: what kills a process is an outcome like any other.
+//!
+//! A trap in compiled code (a division that the machine refuses, an address that nobody has) ends the process that runs it: the runtime
+//! installs no signal handlers, which belong to its host. So a session that must survive one runs in a child, which notes in a
+//! [`Journal`] what it is about to try; when it dies its parent reads the journal, and tries and reduces what stands there by [`Apart`], in
+//! children that answer question by question ([`serve`]) and are started anew whenever one dies.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::case::Case;
+use crate::column::{Columns, Rules};
+use crate::reduce::{Reduced, reduce};
+use crate::trial::{Compare, Difference, Tried, What};
+
+/// Instructions that a proof of a case may take.
+const INSNS: u64 = 1_000_000;
+/// A child that answers later is killed; what it was asked then shows nothing.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes of a question or an answer.
+const MOST: u64 = 64 << 20;
+/// Bytes of a journal's entry.
+const ENTRY: u64 = 8;
+/// Between the parts of an answer.
+const PARTS: char = '\0';
+
+/// What each thread of a session is about to try, in a file that outlives the process.
+#[derive(Debug)]
+pub struct Journal(File);
+
+impl Journal {
+    /// Starts an empty one.
+    ///
+    /// # Errors
+    /// The file can't be made.
+    pub fn create(path: &Path) -> io::Result<Journal> {
+        File::create(path).map(Journal)
+    }
+
+    /// A thread is about to try a program. Only what was noted last by each thread is kept.
+    pub fn tries(&self, thread: usize, number: u64) {
+        // What can't be noted is not found again, which its reader says.
+        let _ = self.0.write_all_at(&number.wrapping_add(1).to_ne_bytes(), thread as u64 * ENTRY);
+    }
+
+    /// What was being tried when the process ended.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn read(path: &Path) -> io::Result<Vec<u64>> {
+        let bytes = std::fs::read(path)?;
+        let (entries, _) = bytes.as_chunks::<8>();
+        // 0 is where nothing was noted.
+        Ok(entries.iter().filter_map(|entry| u64::from_ne_bytes(*entry).checked_sub(1)).collect())
+    }
+}
+
+/// How a process ended, if a signal ended it.
+pub fn killed(status: ExitStatus) -> Option<String> {
+    let signal = status.signal()?;
+    let name = match signal {
+        libc_signal::ILL => " (SIGILL)",
+        libc_signal::TRAP => " (SIGTRAP)",
+        libc_signal::ABRT => " (SIGABRT)",
+        libc_signal::BUS => " (SIGBUS)",
+        libc_signal::FPE => " (SIGFPE)",
+        libc_signal::KILL => " (SIGKILL)",
+        libc_signal::SEGV => " (SIGSEGV)",
+        _ => "",
+    };
+    Some(format!("the process was killed by signal {signal}{name}"))
+}
+
+/// Numbers of signals on Linux.
+mod libc_signal {
+    pub const ILL: i32 = 4;
+    pub const TRAP: i32 = 5;
+    pub const ABRT: i32 = 6;
+    pub const BUS: i32 = 7;
+    pub const FPE: i32 = 8;
+    pub const KILL: i32 = 9;
+    pub const SEGV: i32 = 11;
+}
+
+/// Answers questions until there are no more: cases, each with its length in bytes on a line before it, and the engines to try it on.
+///
+/// # Errors
+/// Input or output fails, or the input holds something else.
+pub fn serve(make: &dyn Fn(Rules) -> Columns, input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<()> {
+    let wrong = |what: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
+    loop {
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let (len, only) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
+        let len: u64 = len.parse().map_err(|error| wrong(&error))?;
+        let mut text = String::new();
+        input.take(len.min(MOST)).read_to_string(&mut text)?;
+        let case: Case = text.parse().map_err(|error| wrong(&error))?;
+        let mut columns = make(case.rules);
+        if !only.is_empty() {
+            columns.keep(only);
+        }
+        let answer = match columns.attempt(&case.program, &case.inputs, Compare::All, INSNS) {
+            Tried::Differs(difference) => told(&difference),
+            Tried::Same(_) | Tried::Refused(_) | Tried::Unsupported(_) | Tried::PassedOver => String::new(),
+        };
+        write!(output, "{}\n{answer}", answer.len())?;
+        output.flush()?;
+    }
+}
+
+fn told(difference: &Difference) -> String {
+    let Difference { what, columns: [left, right], made: [a, b] } = difference;
+    [what.to_string().as_str(), left, right, a, b].map(|part| part.replace(PARTS, " ")).join("\0")
+}
+
+fn heard(text: &str) -> Option<Difference> {
+    let parts: Vec<&str> = text.split(PARTS).collect();
+    let [what, left, right, a, b] = parts.as_slice() else { return None };
+    let what = What::ALL.into_iter().find(|known| known.to_string() == *what)?;
+    let columns = [left, right].map(|part| (*part).to_owned());
+    Some(Difference { what, columns, made: [a, b].map(|part| (*part).to_owned()) })
+}
+
+/// Tries cases in children, each made by a command whose process calls [`serve`] over its standard input and output.
+pub struct Apart<'c> {
+    command: Box<dyn Fn() -> Command + 'c>,
+    running: Option<Running>,
+}
+
+impl std::fmt::Debug for Apart<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Apart").field("running", &self.running).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    /// Whole answers, as they come.
+    answers: Receiver<String>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may be gone already, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a child did with a question.
+enum Answer {
+    Said(Option<Difference>),
+    Killed(String),
+    Late,
+}
+
+impl<'c> Apart<'c> {
+    /// Children of this command.
+    pub fn new(command: impl Fn() -> Command + 'c) -> Apart<'c> {
+        Apart { command: Box::new(command), running: None }
+    }
+
+    /// How a case differs, if it does: as the child says, or because the child dies of it. Then it is tried on each engine alone, to name
+    /// the one that kills.
+    ///
+    /// # Errors
+    /// No child can be started.
+    pub fn attempt(&mut self, case: &Case, engines: &[&str]) -> io::Result<Option<Difference>> {
+        match self.ask(case, "")? {
+            Answer::Said(difference) => Ok(difference),
+            Answer::Late => Ok(None),
+            Answer::Killed(how) => {
+                let mut deadly = None;
+                for engine in engines {
+                    if let Answer::Killed(_) = self.ask(case, engine)? {
+                        deadly = Some((*engine).to_owned());
+                        break;
+                    }
+                }
+                let columns = ["any program".to_owned(), deadly.unwrap_or_else(|| "all engines".to_owned())];
+                let made = ["the process lives on".to_owned(), how];
+                Ok(Some(Difference { what: What::Killed, columns, made }))
+            }
+        }
+    }
+
+    /// The smallest case that still kills, or differs, like this one. `None` if it does nothing of the kind when it is tried again.
+    ///
+    /// # Errors
+    /// No child can be started.
+    pub fn reduce(&mut self, case: &Case, engines: &[&str], stop: &dyn Fn() -> bool) -> io::Result<Option<Reduced>> {
+        let mut failed = None;
+        let mut kills = None;
+        let mut test = |program: &backstop::model::Program, inputs: &[Vec<u8>]| {
+            let case = Case { program: program.clone(), inputs: inputs.to_vec(), rules: case.rules };
+            // The engine is named at last, which takes more children.
+            let difference = match self.attempt(&case, &[]) {
+                Ok(difference) => difference?,
+                Err(error) => {
+                    failed = Some(error);
+                    return None;
+                }
+            };
+            let alike = *kills.get_or_insert(difference.what == What::Killed) == (difference.what == What::Killed);
+            alike.then_some(difference)
+        };
+        let reduced = reduce(&case.program, &case.inputs, &mut test, stop);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let Some(mut reduced) = reduced else { return Ok(None) };
+        let smallest = Case { program: reduced.program.clone(), inputs: reduced.inputs.clone(), rules: case.rules };
+        if let Some(difference) = self.attempt(&smallest, engines)? {
+            reduced.difference = difference;
+        }
+        Ok(Some(reduced))
+    }
+
+    fn ask(&mut self, case: &Case, only: &str) -> io::Result<Answer> {
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => Running::start((self.command)())?,
+        };
+        let text = case.to_string();
+        let asked = match &mut running.child.stdin {
+            Some(stdin) => write!(stdin, "{} {only}\n{text}", text.len()).and_then(|()| stdin.flush()),
+            None => Ok(()),
+        };
+        // A child that can't be written to is as dead as one that does not answer.
+        let answer =
+            asked.ok().map_or(Err(RecvTimeoutError::Disconnected), |()| running.answers.recv_timeout(PATIENCE));
+        match answer {
+            Ok(answer) => {
+                self.running = Some(running);
+                Ok(Answer::Said(heard(&answer)))
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(Answer::Late),
+            Err(RecvTimeoutError::Disconnected) => match killed(running.child.wait()?) {
+                Some(how) => Ok(Answer::Killed(how)),
+                // It ended by itself: it is no server.
+                None => Err(io::Error::other("the child that tries programs ended")),
+            },
+        }
+    }
+}
+
+impl Running {
+    fn start(mut command: Command) -> io::Result<Running> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("a child without output"))?;
+        let (send, answers) = channel();
+        std::thread::spawn(move || {
+            let mut from = BufReader::new(stdout);
+            while let Ok(answer) = one_answer(&mut from) {
+                if send.send(answer).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Running { child, answers })
+    }
+}
+
+fn one_answer(from: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let len: u64 = line.trim_end().parse().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+    let mut bytes = Vec::new();
+    from.take(len.min(MOST)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
