@@ -1,9 +1,8 @@
 //! The macro assembler: what the lowering wants in one call, in the shortest form, and the tables that grow with the code.
 
-use std::collections::HashMap;
-
 use backstop_ir::OpId;
 use backstop_isa::{Size, Width};
+use foldhash::HashMap;
 
 use crate::emit::{Arith, Cond, Emitter, Label, Shift};
 use crate::image::Symbol;
@@ -38,7 +37,7 @@ impl<'p> Masm<'p> {
         Masm {
             e: Emitter::new(),
             pool: Vec::new(),
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             pcs: Vec::new(),
             returns: Vec::new(),
             plan,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use backstop_abi::TailTarget;
-use backstop_ir::{Callee, Ir, Proven, lower};
+use backstop_ir::{Callee, Ir, LowerError, Proven};
 use backstop_isa::{Instr, decode};
 use backstop_model::{MapKind, Program as Linked};
 use backstop_verifier::{Limits, Options, Region, Verified, verify};
@@ -49,11 +49,12 @@ pub(crate) fn prove_within(engine: &Engine, name: &str, program: Linked, insns: 
 pub(crate) fn build<H: 'static>(
     linker: &Linker<H>,
     verified: &Verified,
+    ir: &dyn Fn() -> Result<Arc<Ir<Proven>>, LowerError>,
     map: &mut dyn FnMut(usize) -> Result<MapRef, LoadError>,
 ) -> Result<Arc<ProgramCode>, LoadError> {
     linker.own_kfuncs(verified.program())?;
     let name = verified.program().name.as_str();
-    let ir = lower(verified).map_err(|source| LoadError::Lower { program: name.to_owned(), source })?;
+    let ir = ir().map_err(|source| LoadError::Lower { program: name.to_owned(), source })?;
     let host = |index: u32| linker.host_kfunc(index).map(|k| Arc::clone(&k.body));
     let natives = natives(&ir, &host).map_err(|e| failed(name, e))?;
     let maps = (0..verified.program().maps.len()).map(map).collect::<Result<Vec<_>, _>>()?;
@@ -72,7 +73,7 @@ fn assemble(
     engine: &Engine,
     host: TypeId,
     verified: &Verified,
-    ir: Ir<Proven>,
+    ir: Arc<Ir<Proven>>,
     natives: &[Native],
     maps: Vec<MapRef>,
 ) -> Result<Arc<ProgramCode>, BackendError> {

@@ -57,6 +57,7 @@ mod program;
 mod proof;
 mod record;
 mod run;
+pub mod runnable;
 mod services;
 mod stack;
 mod stats;

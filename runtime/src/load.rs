@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use backstop_btf::Btf;
+use backstop_ir::lower;
 use backstop_model::{HostContext, Kfunc, MapKind, ProgType, Program as Linked, kfuncs};
 use backstop_object::{LinkEnv, LinkedProgram};
 use backstop_verifier::Verified;
@@ -100,7 +101,7 @@ impl<H: 'static> Loaded<H> {
         }
         let mut maps = BTreeMap::new();
         let specs = &verified.program().maps;
-        let code = build::build(linker, verified, &mut |n| {
+        let code = build::build(linker, verified, &|| proof.ir(), &mut |n| {
             let spec = specs.get(n).ok_or_else(|| no_map(n))?;
             let made = Map::create(linker.engine(), Arc::clone(spec));
             let map = made.map_err(|source| LoadError::Map { map: spec.name.clone(), source })?;
@@ -207,7 +208,7 @@ impl<'a, H: 'static> Loader<'a, H> {
         let linked = self.link(name)?;
         let verified = self.verify(name, linked.program)?;
         let indices = linked.map_indices;
-        let code = build::build(self.linker, &verified, &mut |n| {
+        let code = build::build(self.linker, &verified, &|| lower(&verified).map(Arc::new), &mut |n| {
             let index = indices.get(n).copied().unwrap_or(usize::MAX);
             Ok(MapRef::clone(self.map(index)?.inner()))
         })?;

@@ -38,7 +38,7 @@ pub(crate) struct ProgramCode {
     pub(crate) direct: bool,
     /// The host's type that its kfuncs expect; programs around one prog_array agree in it.
     pub(crate) host: TypeId,
-    pub(crate) ir: Ir<Proven>,
+    pub(crate) ir: Arc<Ir<Proven>>,
     pub(crate) backend: Backend,
     pub(crate) maps: Vec<MapRef>,
     pub(crate) proof: Stats,

@@ -1,7 +1,8 @@
 //! A proof that several engines compile: a comparison of engines should pay for it once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use backstop_ir::{Ir, LowerError, Proven, lower};
 use backstop_model::{KernelBtf, Program as Linked};
 use backstop_verifier::{Limits, Verified};
 
@@ -15,6 +16,8 @@ use crate::error::LoadError;
 #[derive(Clone, Debug)]
 pub struct Proof {
     pub(crate) verified: Arc<Verified>,
+    /// Made when the first engine asks.
+    ir: Arc<OnceLock<Result<Arc<Ir<Proven>>, LowerError>>>,
     rules: Rules,
 }
 
@@ -55,7 +58,7 @@ impl Proof {
     pub fn within(engine: &Engine, program: Linked, insns: u64) -> Result<Proof, LoadError> {
         let name = program.name.clone();
         let verified = Arc::new(build::prove_within(engine, &name, program, insns)?);
-        Ok(Proof { verified, rules: Rules::of(engine) })
+        Ok(Proof { verified, ir: Arc::default(), rules: Rules::of(engine) })
     }
 
     /// What was proved.
@@ -64,6 +67,11 @@ impl Proof {
     }
 
     /// Whether programs of this engine are judged by the rules of this proof.
+    /// What every engine compiles.
+    pub(crate) fn ir(&self) -> Result<Arc<Ir<Proven>>, LowerError> {
+        self.ir.get_or_init(|| lower(&self.verified).map(Arc::new)).clone()
+    }
+
     pub(crate) fn holds_for(&self, engine: &Engine) -> bool {
         let (own, other) = (&self.rules, Rules::of(engine));
         (own.compat_linux, own.unprivileged, own.cpus) == (other.compat_linux, other.unprivileged, other.cpus)

@@ -31,6 +31,27 @@ use frame::Frame;
 
 pub(crate) use program::image;
 
+/// What is found of a function before it is compiled: once, for both rounds.
+struct Found {
+    /// For each block where going there ends up.
+    destinations: Vec<BlockId>,
+    /// For each block the number that its place is to be a multiple of; empty if none is aligned.
+    alignments: Vec<usize>,
+    /// For each operation of each block what is read after it.
+    live: Vec<Vec<RegSet>>,
+}
+
+impl Found {
+    fn of(func: &Func, options: &CompileOptions) -> Found {
+        let liveness = Liveness::of(func);
+        Found {
+            destinations: thread::destinations(func),
+            alignments: if options.align_loops { loops::alignments(func) } else { Vec::new() },
+            live: func.blocks.iter().map(|block| liveness.after_ops(&block.ops, &block.term)).collect(),
+        }
+    }
+}
+
 /// One function being compiled.
 struct Lowering<'c, 'p> {
     m: &'c mut Masm<'p>,
@@ -43,8 +64,7 @@ struct Lowering<'c, 'p> {
     frame: Frame,
     /// Start of each block.
     blocks: Vec<Label>,
-    /// For each block where going there ends up.
-    destinations: Vec<BlockId>,
+    found: &'c Found,
     /// The block that is emitted next: no jump is needed to get there.
     next: Option<BlockId>,
     /// The operation being compiled.
@@ -59,14 +79,12 @@ struct Lowering<'c, 'p> {
 impl<'c, 'p> Lowering<'c, 'p> {
     /// Compiles the function's blocks; its prologue is the caller's.
     fn body(&mut self) -> Result<(), CompileError> {
-        let liveness = Liveness::of(self.func);
-        let alignments = if self.options.align_loops { loops::alignments(self.func) } else { Vec::new() };
-        let func = self.func;
-        let has_code = |&(i, _): &(usize, &Block)| self.destinations.get(i) == Some(&BlockId(i as u32));
+        let (func, found) = (self.func, self.found);
+        let has_code = |&(i, _): &(usize, &Block)| found.destinations.get(i) == Some(&BlockId(i as u32));
         let emitted: Vec<(usize, &Block)> = func.blocks.iter().enumerate().filter(has_code).collect();
         let followers = emitted.iter().skip(1).map(|&(i, _)| Some(BlockId(i as u32))).chain([None]);
         for (&(i, block), next) in emitted.iter().zip(followers) {
-            if let Some(&to) = alignments.get(i)
+            if let Some(&to) = found.alignments.get(i)
                 && to > 1
             {
                 self.m.align_loop(to);
@@ -74,14 +92,13 @@ impl<'c, 'p> Lowering<'c, 'p> {
             let label = self.block_label(BlockId(i as u32))?;
             self.m.bind(label);
             self.next = next;
-            self.block(block, &liveness)?;
+            self.block(block, found.live.get(i).map_or(&[], Vec::as_slice))?;
         }
         self.cold_paths()
     }
 
-    fn block(&mut self, block: &Block, liveness: &Liveness) -> Result<(), CompileError> {
-        let live = liveness.after_ops(&block.ops, &block.term);
-        let (mut ops, mut live) = (block.ops.as_slice(), live.as_slice());
+    fn block(&mut self, block: &Block, mut live: &[RegSet]) -> Result<(), CompileError> {
+        let mut ops = block.ops.as_slice();
         let mut upper = ZeroUpper::default();
         while let (Some(op), Some(&after)) = (ops.first(), live.first()) {
             self.begin(op.id, after);
@@ -143,7 +160,7 @@ impl<'c, 'p> Lowering<'c, 'p> {
     }
 
     fn destination(&self, block: BlockId) -> BlockId {
-        self.destinations.get(block.0 as usize).copied().unwrap_or(block)
+        self.found.destinations.get(block.0 as usize).copied().unwrap_or(block)
     }
 
     fn block_label(&self, block: BlockId) -> Result<Label, CompileError> {

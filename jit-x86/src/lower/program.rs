@@ -3,7 +3,7 @@
 use backstop_ir::{Func, FuncId, Role};
 
 use super::frame::Frame;
-use super::{Lowering, stack, thread};
+use super::{Found, Lowering, stack};
 use crate::emit::Label;
 use crate::error::CompileError;
 use crate::image::{Boundary, Image, ImageFunc};
@@ -18,11 +18,13 @@ const FUNCTION_ALIGN: usize = 16;
 /// Compiles a program's functions.
 pub(crate) fn image(funcs: &[Func], callback: Option<FuncId>, options: &CompileOptions) -> Result<Image, CompileError> {
     let near = JumpPlan::default();
-    let (long, plan) = round(funcs, callback, options, &near)?;
+    let found: Vec<Found> = funcs.iter().map(|func| Found::of(func, options)).collect();
+    let program = Functions { funcs, found: &found, callback };
+    let (long, plan) = round(program, options, &near)?;
     if !plan.shortens() {
         return Ok(long);
     }
-    match round(funcs, callback, options, &plan) {
+    match round(program, options, &plan) {
         Ok((short, _)) => Ok(short),
         // A jump that the plan thought short does not reach: what has been made is right all the same.
         Err(CompileError::TooLarge { .. }) => Ok(long),
@@ -30,18 +32,22 @@ pub(crate) fn image(funcs: &[Func], callback: Option<FuncId>, options: &CompileO
     }
 }
 
-fn round(
-    funcs: &[Func],
+/// What both rounds compile.
+#[derive(Clone, Copy)]
+struct Functions<'c> {
+    funcs: &'c [Func],
+    found: &'c [Found],
     callback: Option<FuncId>,
-    options: &CompileOptions,
-    plan: &JumpPlan,
-) -> Result<(Image, JumpPlan), CompileError> {
+}
+
+fn round(program: Functions<'_>, options: &CompileOptions, plan: &JumpPlan) -> Result<(Image, JumpPlan), CompileError> {
+    let Functions { funcs, callback, .. } = program;
     let mut m = Masm::new(plan);
     let entries: Vec<Label> = funcs.iter().map(|_| m.new_label()).collect();
     let mut spans = Vec::with_capacity(funcs.len());
     for id in order(funcs, callback)? {
         m.align_function(FUNCTION_ALIGN);
-        spans.push(function(&mut m, funcs, &entries, id, callback, options)?);
+        spans.push(function(&mut m, program, &entries, id, options)?);
     }
     let native_stack = stack::deepest(funcs, callback, &spans)?;
     let finished = m.finish().map_err(|bytes| CompileError::TooLarge { bytes })?;
@@ -74,14 +80,15 @@ pub(super) struct Span {
 
 fn function(
     m: &mut Masm<'_>,
-    funcs: &[Func],
+    program: Functions<'_>,
     entries: &[Label],
     id: FuncId,
-    callback: Option<FuncId>,
     options: &CompileOptions,
 ) -> Result<Span, CompileError> {
     let malformed = |what| CompileError::Malformed { what, func: id.0 };
+    let Functions { funcs, found, callback } = program;
     let func = funcs.get(id.0 as usize).ok_or_else(|| malformed("no such function"))?;
+    let found = found.get(id.0 as usize).ok_or_else(|| malformed("no such function"))?;
     let entry = entries.get(id.0 as usize).copied().ok_or_else(|| malformed("no such function"))?;
     let first = func.blocks.first().ok_or_else(|| malformed("a function without code"))?;
     let first_op = first.ops.first().map_or(first.term_id, |op| op.id);
@@ -100,7 +107,7 @@ fn function(
         func,
         frame,
         blocks,
-        destinations: thread::destinations(func),
+        found,
         next: None,
         op: first_op,
         live: RegSet::default(),

@@ -1,11 +1,12 @@
 //! Maps, contexts and packets as regions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use backstop_abi::{SkbContext, XdpContext};
 use backstop_interp::{Kind, Region, Rights};
 use backstop_ir::{Ir, OpKind};
-use backstop_model::{MAP_F_RDONLY_PROG, MAP_F_WRONLY_PROG, ProgKind, ProgType, contexts, returns};
+use backstop_model::{AttachType, MAP_F_RDONLY_PROG, MAP_F_WRONLY_PROG, ProgKind, ProgType, contexts, returns};
 
 use crate::maps::{MapInner, MapRef};
 
@@ -45,12 +46,26 @@ pub(super) fn of_maps<S>(ir: &Ir<S>, maps: &[MapRef]) -> Vec<Region> {
     named.chain(values).collect()
 }
 
+/// What a kind without a struct of the host's own is known by.
+type Known = (ProgType, AttachType, bool, bool);
+
 /// What programs of a kind may do with their context, by its native bytes.
 pub(super) fn context_rights(kind: &ProgKind) -> Rights {
-    let size = match kind.ty {
-        ProgType::RawMem | ProgType::Syscall => return Rights::ReadWrite,
-        _ => contexts::size(kind).unwrap_or(0),
-    };
+    /// Every byte and width is asked of the tables: once a kind is enough.
+    static FOUND: Mutex<Option<HashMap<Known, Rights>>> = Mutex::new(None);
+    match kind.ty {
+        ProgType::RawMem | ProgType::Syscall => Rights::ReadWrite,
+        _ if kind.host.is_some() => field_rights(kind),
+        _ => {
+            let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = (kind.ty, kind.attach, kind.sleepable, kind.frags);
+            found.get_or_insert_default().entry(known).or_insert_with(|| field_rights(kind)).clone()
+        }
+    }
+}
+
+fn field_rights(kind: &ProgKind) -> Rights {
+    let size = contexts::size(kind).unwrap_or(0);
     let native = match kind.ty {
         ProgType::Xdp => size_of::<XdpContext>(),
         ty if contexts::has_skb(ty) => size_of::<SkbContext>(),

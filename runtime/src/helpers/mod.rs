@@ -132,6 +132,11 @@ static TABLE: &[HelperImpl] = &[
     leaf!(208, clock::ktime_get_tai_ns),
 ];
 
+/// Numbers of the helpers that can be run, ascending.
+pub(crate) fn numbers() -> impl Iterator<Item = u32> {
+    TABLE.iter().map(|helper| helper.id)
+}
+
 /// The helper of this number, if it can be run. (`bpf_tail_call` is no helper here: engines do it themselves.)
 pub(crate) fn find(id: u32) -> Option<&'static HelperImpl> {
     let at = TABLE.binary_search_by_key(&id, |helper| helper.id).ok()?;

@@ -50,6 +50,11 @@ static TABLE: &[(BuiltinKfunc, HelperImpl)] = &[
     kfunc!(LocalIrqRestore, nothing),
 ];
 
+/// The kfuncs that can be run.
+pub(crate) fn all() -> impl Iterator<Item = BuiltinKfunc> {
+    TABLE.iter().map(|(kfunc, _)| *kfunc)
+}
+
 /// The kfunc, if it can be run.
 pub(crate) fn find(kfunc: BuiltinKfunc) -> Option<&'static HelperImpl> {
     TABLE.iter().find(|(known, _)| *known == kfunc).map(|(_, helper)| helper)

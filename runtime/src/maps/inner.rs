@@ -80,13 +80,36 @@ pub(crate) unsafe fn inner_from_native<'a>(address: u64) -> &'a MapInner {
     unsafe { &*(address as *const MapInner) }
 }
 
+/// Which data structure maps of a kind are.
+enum Layout {
+    Array,
+    Hash,
+    ProgArray,
+}
+
+impl Layout {
+    fn of(kind: MapKind) -> Option<Layout> {
+        match kind {
+            MapKind::Array | MapKind::PercpuArray => Some(Layout::Array),
+            MapKind::Hash | MapKind::PercpuHash => Some(Layout::Hash),
+            MapKind::ProgArray => Some(Layout::ProgArray),
+            _ => None,
+        }
+    }
+}
+
+/// Whether there are maps of this kind here.
+pub(crate) fn is_stored(kind: MapKind) -> bool {
+    Layout::of(kind).is_some()
+}
+
 fn budget(engine: &Engine, spec: &MapSpec, copies: u32) -> Result<u64, MapError> {
     let (entries, value) = (spec.max_entries, spec.value_size);
-    let bytes = match spec.kind {
-        MapKind::Array | MapKind::PercpuArray => ArrayMap::bytes(entries, value, copies),
-        MapKind::Hash | MapKind::PercpuHash => HashMap::bytes(entries, spec.key_size, value, copies),
-        MapKind::ProgArray => Some(Slots::<ProgramCode>::bytes(entries)),
-        kind => return Err(MapError::Unsupported { kind: kind.name().to_owned() }),
+    let bytes = match Layout::of(spec.kind) {
+        Some(Layout::Array) => ArrayMap::bytes(entries, value, copies),
+        Some(Layout::Hash) => HashMap::bytes(entries, spec.key_size, value, copies),
+        Some(Layout::ProgArray) => Some(Slots::<ProgramCode>::bytes(entries)),
+        None => return Err(MapError::Unsupported { kind: spec.kind.name().to_owned() }),
     };
     let bytes = bytes.ok_or(MapError::Memory { bytes: u64::MAX })?;
     engine.take_map_bytes(bytes).map_err(|left| MapError::Budget { needed: bytes, left })?;
@@ -96,13 +119,10 @@ fn budget(engine: &Engine, spec: &MapSpec, copies: u32) -> Result<u64, MapError>
 impl Storage {
     fn new(spec: &MapSpec, copies: u32) -> Option<Storage> {
         let (entries, value) = (spec.max_entries, spec.value_size);
-        match spec.kind {
-            MapKind::Array | MapKind::PercpuArray => ArrayMap::new(entries, value, copies).map(Storage::Array),
-            MapKind::Hash | MapKind::PercpuHash => {
-                HashMap::new(entries, spec.key_size, value, copies).map(Storage::Hash)
-            }
-            MapKind::ProgArray => Slots::new(entries).map(Storage::ProgArray),
-            _ => None,
+        match Layout::of(spec.kind)? {
+            Layout::Array => ArrayMap::new(entries, value, copies).map(Storage::Array),
+            Layout::Hash => HashMap::new(entries, spec.key_size, value, copies).map(Storage::Hash),
+            Layout::ProgArray => Slots::new(entries).map(Storage::ProgArray),
         }
     }
 }

@@ -22,7 +22,7 @@ pub use error::MapError;
 pub use handle::{Map, MapIter};
 pub(crate) use hash::NewValue;
 pub(crate) use inner::Storage;
-pub(crate) use inner::{MapInner, MapRef, inner_from_native};
+pub(crate) use inner::{MapInner, MapRef, inner_from_native, is_stored};
 pub use typed::{Plain, TypedMap};
 
 /// What an update may do (Linux: `BPF_ANY`, `BPF_NOEXIST`, `BPF_EXIST`).

@@ -60,7 +60,7 @@ impl Instr {
     }
 
     /// The operands, each in the field that carries it; sub-codes are the table's business.
-    fn fields(&self) -> Fill {
+    pub(crate) fn fields(&self) -> Fill {
         let regs = |dst: Reg, src: Reg| Fill { dst: dst.number(), src: src.number(), ..Fill::default() };
         let only = |dst: Reg| Fill { dst: dst.number(), ..Fill::default() };
         let operand = |dst: Reg, src: Operand| match src {

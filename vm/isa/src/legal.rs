@@ -65,7 +65,7 @@ impl Instr {
     /// The first rule broken, constants before registers, as Linux looks at them.
     pub fn check_legal(&self) -> Result<(), Illegal> {
         let row = self.op().row().ok_or(Illegal::NotInSet)?;
-        let slot = self.encode().first();
+        let slot = row.instance(self.fields()).first();
         match row.imm {
             ImmField::Shift(width) if !(0..width.bits() as i32).contains(&slot.imm) => {
                 return Err(Illegal::ShiftCount { count: slot.imm, bits: width.bits() });

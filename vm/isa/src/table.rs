@@ -9,9 +9,6 @@
 
 mod rows;
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use crate::encode::Encoded;
 use crate::insn::{AluOp, AtomicOp, ByteOrder, CmpOp, Instr, Operand, Pseudo, Size, Slot, Width};
 
@@ -197,10 +194,58 @@ pub enum Op {
 impl Op {
     /// The operation's row; `None` for a combination that the set lacks (an atomic add of one byte).
     pub fn row(self) -> Option<&'static Row> {
-        static BY_OP: LazyLock<HashMap<Op, &'static Row>> =
-            LazyLock::new(|| rows::ROWS.iter().map(|row| (row.op, row)).collect());
-        BY_OP.get(&self).copied()
+        rows::ROWS.get(self.place()?)
     }
+
+    /// Place of the operation's row among [`rows`].
+    pub fn place(self) -> Option<usize> {
+        BY_OP.get(self.number()).map(|place| usize::from(*place)).filter(|place| *place < rows::ROWS.len())
+    }
+
+    /// A number below [`OPS`] that no other operation has.
+    const fn number(self) -> usize {
+        let (variant, of_it) = match self {
+            Op::Alu { width, op, src } => (0, (op as usize * 2 + width as usize) * 2 + src as usize),
+            Op::Neg { width } => (1, width as usize),
+            Op::Mov { width, src } => (2, width as usize * 2 + src as usize),
+            Op::MovSx { width, from } => (3, width as usize * 4 + from as usize),
+            Op::AddrSpaceCast => (4, 0),
+            Op::End { order, size } => (5, order as usize * 4 + size as usize),
+            Op::LoadImm64 => (6, 0),
+            Op::LoadPseudo { kind } => (7, kind as usize),
+            Op::Load { size, signed } => (8, size as usize * 2 + signed as usize),
+            Op::Store { size, src } => (9, size as usize * 2 + src as usize),
+            Op::Atomic { size, op, fetch } => (10, (op as usize * 4 + size as usize) * 2 + fetch as usize),
+            Op::LoadAcquire { size } => (11, size as usize),
+            Op::StoreRelease { size } => (12, size as usize),
+            Op::LegacyLoad { size, indexed } => (13, size as usize * 2 + indexed as usize),
+            Op::Jump { long } => (14, long as usize),
+            Op::Branch { width, op, src } => (15, (op as usize * 2 + width as usize) * 2 + src as usize),
+            Op::MayGoto => (16, 0),
+            Op::CallHelper => (17, 0),
+            Op::CallLocal => (18, 0),
+            Op::CallKfunc => (19, 0),
+            Op::Exit => (20, 0),
+        };
+        variant * VARIANT + of_it
+    }
+}
+
+/// Numbers of one variant of [`Op`], at most.
+const VARIANT: usize = 64;
+/// Numbers of operations.
+const OPS: usize = 21 * VARIANT;
+/// Place of each operation's row, by number.
+static BY_OP: [u16; OPS] = by_op();
+
+const fn by_op() -> [u16; OPS] {
+    let mut places = [u16::MAX; OPS];
+    let mut at = 0;
+    while at < rows::ROWS.len() {
+        places[rows::ROWS[at].op.number()] = at as u16;
+        at += 1;
+    }
+    places
 }
 
 impl Instr {

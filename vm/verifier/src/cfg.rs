@@ -3,7 +3,7 @@
 use backstop_isa::{Instr, Pseudo};
 use backstop_model::helpers;
 
-use crate::code::{CallClass, Code, call_offset, helper_class, kfunc_class, successors};
+use crate::code::{CallClass, Code, call_offset, helper_class, kfunc_class};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 
@@ -73,7 +73,7 @@ impl Verifier<'_> {
 
     /// Edges in the order in which Linux follows them: on, branch, callee.
     fn edge(&self, at: usize, n: u8) -> Option<usize> {
-        let (next, branch) = successors(&self.code, at);
+        let (next, branch) = self.flow.successors(at);
         match n {
             0 => next,
             1 => branch,
@@ -99,10 +99,10 @@ impl Verifier<'_> {
 
     fn mark_points(&mut self, at: usize) {
         let Some(instr) = self.instr(at as u32).copied() else { return };
-        let target = successors(&self.code, at).1;
+        let target = self.flow.successors(at).1;
         match instr {
             Instr::Jump { .. } => {
-                if let (Some(to), _) = successors(&self.code, at) {
+                if let (Some(to), _) = self.flow.successors(at) {
                     self.point(to, true, true);
                 }
             }

@@ -11,6 +11,7 @@ use crate::collect::Collected;
 use crate::cost::Costs;
 use crate::domain::Precision;
 use crate::facts::Stats;
+use crate::flow::Flow;
 use crate::kept::Kept;
 use crate::liveness::StackLiveness;
 use crate::log::Log;
@@ -39,6 +40,8 @@ pub(crate) struct Verifier<'p> {
     pub precision: Precision,
     pub code: Vec<Code>,
     pub aux: Vec<InsnAux>,
+    /// For the passes before the walk.
+    pub flow: Flow,
     pub subs: Vec<Sub>,
     /// The program's own exception callback.
     pub exception_callback: Option<usize>,
@@ -84,6 +87,7 @@ impl<'p> Verifier<'p> {
             precision: if options.compat_linux { Precision::Linux } else { Precision::Sharper },
             aux: vec![InsnAux::default(); n],
             code,
+            flow: Flow::default(),
             subs: Vec::new(),
             exception_callback: None,
             world: World::new(program, &options.kernel),

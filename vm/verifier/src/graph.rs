@@ -3,7 +3,7 @@
 use backstop_isa::{AtomicOp, Instr, Operand, Reg};
 use backstop_model::{ArgKind, helpers};
 
-use crate::code::{CallClass, Code, successors};
+use crate::code::{CallClass, Code};
 use crate::env::Verifier;
 
 const CALLER_SAVED: u16 = 0b11_1111;
@@ -20,39 +20,6 @@ fn operand(o: Operand) -> u16 {
     }
 }
 
-/// Slots that lead to a slot, all in one array.
-struct Predecessors {
-    starts: Vec<u32>,
-    from: Vec<u32>,
-}
-
-impl Predecessors {
-    fn of(code: &[Code]) -> Predecessors {
-        let edges = || {
-            (0..code.len()).flat_map(|at| {
-                let (a, b) = successors(code, at);
-                [a, b].into_iter().flatten().filter(|to| *to < code.len()).map(move |to| (at as u32, to))
-            })
-        };
-        let mut starts = vec![0u32; code.len() + 1];
-        edges().for_each(|(_, to)| starts[to + 1] += 1);
-        for at in 0..code.len() {
-            starts[at + 1] += starts[at];
-        }
-        let mut place = starts.clone();
-        let mut from = vec![0; starts.last().map_or(0, |n| *n as usize)];
-        for (at, to) in edges() {
-            from[place[to] as usize] = at;
-            place[to] += 1;
-        }
-        Predecessors { starts, from }
-    }
-
-    fn list(&self, at: usize) -> &[u32] {
-        self.from.get(self.starts[at] as usize..self.starts[at + 1] as usize).unwrap_or(&[])
-    }
-}
-
 impl Verifier<'_> {
     /// Numbers the strongly connected components that are loops (Tarjan's algorithm, without recursion).
     pub fn find_loops(&mut self) {
@@ -61,13 +28,14 @@ impl Verifier<'_> {
         let mut low = vec![0u32; n];
         let mut open = vec![false; n];
         let mut members: Vec<usize> = Vec::new();
+        let mut work: Vec<(usize, u8)> = Vec::new();
         let mut next_order = 1;
         let mut next_scc = 1;
         for root in 0..n {
             if order[root] != 0 {
                 continue;
             }
-            let mut work = vec![(root, 0u8)];
+            work.push((root, 0));
             while let Some(&(at, edge)) = work.last() {
                 if edge == 0 {
                     order[at] = next_order;
@@ -76,7 +44,7 @@ impl Verifier<'_> {
                     open[at] = true;
                     members.push(at);
                 }
-                let (a, b) = successors(&self.code, at);
+                let (a, b) = self.flow.successors(at);
                 let follow = match edge {
                     0 => a,
                     1 => b,
@@ -109,7 +77,7 @@ impl Verifier<'_> {
     fn close_component(&mut self, root: usize, members: &mut Vec<usize>, open: &mut [bool], next_scc: &mut u32) {
         let from = members.iter().rposition(|m| *m == root).unwrap_or(0);
         let component = members.split_off(from);
-        let (a, b) = successors(&self.code, root);
+        let (a, b) = self.flow.successors(root);
         let itself = a == Some(root) || b == Some(root);
         let callback = self.aux_at(root as u32).call == CallClass::SyncCallback;
         let is_loop = component.len() > 1 || itself || callback;
@@ -127,13 +95,12 @@ impl Verifier<'_> {
     /// Registers that may still be read, before each instruction; each function on its own.
     pub fn find_live_registers(&mut self) {
         let effects: Vec<(u16, u16)> = (0..self.code.len()).map(|at| self.effect(at)).collect();
-        let preds = Predecessors::of(&self.code);
         let mut waits = vec![true; self.code.len()];
         // The last waits on top.
         let mut work: Vec<usize> = (0..self.code.len()).collect();
         while let Some(at) = work.pop() {
             waits[at] = false;
-            let (a, b) = successors(&self.code, at);
+            let (a, b) = self.flow.successors(at);
             let after = [a, b].into_iter().flatten().filter_map(|to| self.aux.get(to)).fold(0, |l, x| l | x.live);
             let (uses, defs) = effects[at];
             let before = (after & !defs) | uses;
@@ -142,7 +109,7 @@ impl Verifier<'_> {
                 continue;
             }
             aux.live = before;
-            for &pred in preds.list(at) {
+            for &pred in self.flow.predecessors(at) {
                 if !std::mem::replace(&mut waits[pred as usize], true) {
                     work.push(pred as usize);
                 }

@@ -5,7 +5,7 @@
 //!
 //! Nothing here may cost more than in proportion to what the walk does: programs are written to find what does.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::precision::Span;
 use crate::state::{HistEntry, State};

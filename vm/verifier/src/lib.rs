@@ -22,6 +22,7 @@ mod equal;
 mod explore;
 mod facts;
 mod fields;
+mod flow;
 mod global;
 mod global_tags;
 mod graph;

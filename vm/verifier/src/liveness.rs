@@ -5,8 +5,11 @@
 //! From these, slots that are live follow by the usual backward equations. What is found for a state is complete once every
 //! path from it was walked; later notes only add.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::HashMap;
+
+use crate::flow::Flow;
 use crate::state::State;
 
 /// Slots of one frame, a bit each (bit 0: fp-8).
@@ -82,13 +85,9 @@ pub(crate) struct StackLiveness {
     /// Instances whose equations are not up to date.
     unsettled: BTreeSet<usize>,
     pub now: Accesses,
-    /// Predecessors within functions.
-    preds: Vec<Vec<u32>>,
-    succs: Vec<(u32, u32)>,
+    flow: Flow,
     bounds: Vec<(u32, u32)>,
 }
-
-const NONE: u32 = u32::MAX;
 
 impl Accesses {
     pub fn read(&mut self, frame: usize, slot: usize) {
@@ -107,19 +106,9 @@ impl Accesses {
 }
 
 impl StackLiveness {
-    /// `succs` by slot; `bounds` of the functions, ascending.
-    pub fn new(successors: &[(Option<usize>, Option<usize>)], bounds: Vec<(u32, u32)>) -> StackLiveness {
-        let mut preds = vec![Vec::new(); successors.len()];
-        let mut succs = Vec::with_capacity(successors.len());
-        for (at, (a, b)) in successors.iter().enumerate() {
-            for to in [a, b].into_iter().flatten() {
-                if let Some(p) = preds.get_mut(*to) {
-                    p.push(at as u32);
-                }
-            }
-            succs.push((a.map_or(NONE, |a| a as u32), b.map_or(NONE, |b| b as u32)));
-        }
-        StackLiveness { preds, succs, bounds, ..StackLiveness::default() }
+    /// `bounds` of the functions, ascending.
+    pub fn new(flow: Flow, bounds: Vec<(u32, u32)>) -> StackLiveness {
+        StackLiveness { flow, bounds, ..StackLiveness::default() }
     }
 
     /// The path is in another function or chain of calls than before.
@@ -234,10 +223,10 @@ impl StackLiveness {
         let (start, frames, outer) = (instance.start, instance.frames, instance.outer);
         let mut work = std::mem::take(&mut instance.dirty);
         while let Some(at) = work.pop() {
-            let Some((a, b)) = self.succs.get(at as usize).copied() else { continue };
+            let (a, b) = self.flow.successors(at as usize);
             let mut changed = false;
             for frame in 0..frames {
-                let live_at = |to: u32| if to == NONE { 0 } else { self.note(i, frame, to).live };
+                let live_at = |to: Option<usize>| to.map_or(0, |to| self.note(i, frame, to as u32).live);
                 let after = live_at(a) | live_at(b);
                 let note = self.note(i, frame, at);
                 let live = (after & !note.write) | note.read;
@@ -249,7 +238,7 @@ impl StackLiveness {
                 }
             }
             if changed {
-                work.extend(self.preds.get(at as usize).into_iter().flatten());
+                work.extend(self.flow.predecessors(at as usize));
             }
         }
         // What the function reads of its callers' frames, its call reads.

@@ -2,10 +2,10 @@
 
 use backstop_isa::Instr;
 
-use crate::code::successors;
 use crate::cost::SubprogramCost;
 use crate::env::Verifier;
 use crate::facts::{CallFact, Facts, SlotFact, Stats, Subprogram};
+use crate::flow::Flow;
 use crate::liveness::StackLiveness;
 use crate::reason::{Check, Reason};
 use crate::refusal::Refusal;
@@ -34,12 +34,12 @@ impl Verifier<'_> {
         self.check_boundaries()?;
         self.check_func_info()?;
         self.resolve_immediates()?;
+        self.flow = Flow::of(&self.code);
         self.check_cfg()?;
         self.find_loops();
         self.find_live_registers();
-        let edges: Vec<_> = (0..self.code.len()).map(|at| successors(&self.code, at)).collect();
         let bounds = self.subs.iter().map(|s| (s.start, s.end)).collect();
-        self.liveness = StackLiveness::new(&edges, bounds);
+        self.liveness = StackLiveness::new(std::mem::take(&mut self.flow), bounds);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Precision: a decision that rests on a scalar's value makes that value, and all it was computed from, part of what pruning
 //! compares. The walk goes back along the path just taken, instruction by instruction, and marks kept states on its way.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::collections::hash_map::Entry;
 
 use backstop_isa::{AtomicOp, Instr, Operand, Reg};

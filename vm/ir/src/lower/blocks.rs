@@ -10,6 +10,9 @@ use backstop_verifier::Facts;
 use super::{LowerError, Lowering, Span};
 use crate::{BlockId, Role};
 
+/// Opcode of the loads of 64-bit immediates and of addresses.
+const LOAD_IMM64: u8 = 0x18;
+
 /// Functions of an unproven program: main, what is called, what has its address taken.
 pub(super) fn discover_functions(program: &Arc<Program>) -> Result<Vec<Span>, LowerError> {
     let len = program.slots.len();
@@ -51,7 +54,8 @@ pub(super) fn discover_functions(program: &Arc<Program>) -> Result<Vec<Span>, Lo
 /// First slots of functions whose address reached code takes. One that no path enters (`bpf_loop` of no rounds) is kept as an
 /// unreachable block, so that its address means something.
 pub(super) fn named_functions(program: &Program, facts: &Facts) -> BTreeSet<u32> {
-    let reached = facts.slots.iter().enumerate().filter(|(_, fact)| fact.reached);
+    let wide = |slot: usize| program.slots.get(slot).is_some_and(|s| s.code == LOAD_IMM64);
+    let reached = facts.slots.iter().enumerate().filter(|(slot, fact)| fact.reached && wide(*slot));
     let targets = reached.filter_map(|(slot, _)| match decode(&program.slots, slot) {
         Ok(Instr::LoadPseudo { kind: Pseudo::Func, imm, .. }) => u32::try_from(slot as i64 + 1 + i64::from(imm)).ok(),
         _ => None,
