@@ -239,22 +239,7 @@ fn map(line: &str) -> Result<MapSpec, String> {
     };
     let kind =
         MapKind::ALL.into_iter().find(|known| known.name() == *kind).ok_or_else(|| format!("no map kind `{kind}`"))?;
-    let mut map = MapSpec {
-        name: (*name).to_owned(),
-        kind,
-        key_size: number(key)?,
-        value_size: number(value)?,
-        max_entries: number(entries)?,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    };
+    let mut map = MapSpec::new(*name, kind, number(key)?, number(value)?, number(entries)?);
     for option in options {
         match option.split_once('=') {
             Some(("flags", flags)) => map.flags = number(flags)?,

@@ -19,20 +19,10 @@ fn map(name: &str, kind: MapKind, flags: u32) -> Arc<MapSpec> {
     let (key_size, value_size) = if kind == MapKind::ProgArray { (4, 4) } else { (4, 12) };
     let frozen = flags & MAP_F_RDONLY_PROG != 0;
     Arc::new(MapSpec {
-        name: name.to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries: if frozen { 1 } else { 4 },
         flags,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
         initial: frozen.then(|| Arc::from(&b"text\0no end."[..])),
         frozen,
-        values: Vec::new(),
+        ..MapSpec::new(name, kind, key_size, value_size, if frozen { 1 } else { 4 })
     })
 }
 

@@ -83,7 +83,7 @@ fn of_row(row: &'static Row) -> Vec<Job> {
             vec![job(near), job(far::forward), job(far::backward)]
         }
         Op::Jump { .. } => vec![job(branch::always), job(far::forward), job(far::backward)],
-        Op::MayGoto => vec![job(branch::may_goto), job(far::forward)],
+        Op::MayGoto => vec![job(branch::may_goto), job(far::forward), job(far::backward)],
         Op::CallHelper => vec![job(maps::lookups)],
         Op::CallLocal => vec![job(calls::saved), job(calls::frames), job(calls::far)],
         Op::CallKfunc => vec![job(calls::throws)],

@@ -114,20 +114,5 @@ fn program(kind: ProgKind, slots: Vec<Slot>, maps: Vec<Arc<MapSpec>>, kfuncs: Ve
 }
 
 fn array(number: u32, value_size: u32) -> MapSpec {
-    MapSpec {
-        name: format!("map{number}"),
-        kind: MapKind::Array,
-        key_size: 4,
-        value_size,
-        max_entries: 1,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    }
+    MapSpec::new(format!("map{number}"), MapKind::Array, 4, value_size, 1)
 }

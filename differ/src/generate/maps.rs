@@ -77,21 +77,12 @@ impl MapUse {
 
     fn spec(self) -> MapSpec {
         let constant = self == MapUse::Constants;
+        let entries = if constant || self == MapUse::Single { 1 } else { 3 };
         MapSpec {
-            name: self.name().to_owned(),
-            kind: self.kind(),
-            key_size: self.key_size(),
-            value_size: self.value_size(),
-            max_entries: if constant || self == MapUse::Single { 1 } else { 3 },
             flags: if constant { MAP_F_RDONLY_PROG } else { 0 },
-            extra: 0,
-            btf: None,
-            key_type: None,
-            value_type: None,
-            inner: None,
             initial: constant.then(|| Arc::from(CONSTANTS)),
             frozen: constant,
-            values: Vec::new(),
+            ..MapSpec::new(self.name(), self.kind(), self.key_size(), self.value_size(), entries)
         }
     }
 }

@@ -245,22 +245,10 @@ impl World<'_, '_> {
         let key_size =
             if sane && !matches!(kind, MapKind::Hash | MapKind::PercpuHash) { 4 } else { size(self.source, 16) };
         let value_size = if sane && kind == MapKind::ProgArray { 4 } else { size(self.source, 40) };
-        let spec = MapSpec {
-            name: "made".to_owned(),
-            kind,
-            key_size,
-            value_size,
-            max_entries: size(self.source, 20),
-            flags: if sane { 0 } else { self.source.number() as u32 },
-            extra: 0,
-            btf: None,
-            key_type: None,
-            value_type: None,
-            inner: None,
-            initial: None,
-            frozen: false,
-            values: Vec::new(),
-        };
+        let mut spec = MapSpec::new("made", kind, key_size, value_size, size(self.source, 20));
+        if !sane {
+            spec.flags = self.source.number() as u32;
+        }
         let Some(engine) = Self::at(self.source, &self.engines).and_then(|n| self.engines.get(n)) else { return };
         match engine.create_map(spec) {
             Ok(map) => keep(&mut self.maps, map),

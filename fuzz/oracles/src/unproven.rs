@@ -132,24 +132,7 @@ fn mended_slots(source: &mut Source<'_>) -> Vec<Slot> {
 }
 
 fn linked(slots: Vec<Slot>, memory_len: u32) -> Linked {
-    let map = |name: &str, kind| {
-        Arc::new(MapSpec {
-            name: name.to_owned(),
-            kind,
-            key_size: 4,
-            value_size: 12,
-            max_entries: 4,
-            flags: 0,
-            extra: 0,
-            btf: None,
-            key_type: None,
-            value_type: None,
-            inner: None,
-            initial: None,
-            frozen: false,
-            values: Vec::new(),
-        })
-    };
+    let map = |name: &str, kind| Arc::new(MapSpec::new(name, kind, 4, 12, 4));
     let iterator =
         [BuiltinKfunc::Throw, BuiltinKfunc::IterNumNew, BuiltinKfunc::IterNumNext, BuiltinKfunc::IterNumDestroy];
     let known: Vec<Arc<Kfunc>> = iterator.iter().filter_map(|kfunc| kfuncs::builtin(*kfunc).ok()).collect();

@@ -17,22 +17,7 @@ use crate::{CompileError, CompileOptions, CpuFeatures, Image};
 /// A program's functions from assembler text, its accesses declared plain. A `bpf_throw` is `call kfunc#0`.
 fn functions(text: &str) -> (Vec<Func>, Option<FuncId>) {
     let slots = assemble(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    let map = MapSpec {
-        name: "map".to_owned(),
-        kind: MapKind::Array,
-        key_size: 4,
-        value_size: 64,
-        max_entries: 8,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    };
+    let map = MapSpec::new("map", MapKind::Array, 4, 64, 8);
     let program = Program {
         name: "entry".to_owned(),
         section: String::new(),

@@ -58,22 +58,7 @@ fn call(id: u32, args: [u64; 5]) -> i64 {
 }
 
 fn map(engine: &Engine, kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> Map {
-    let spec = MapSpec {
-        name: "m".to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    };
+    let spec = MapSpec::new("m", kind, key_size, value_size, max_entries);
     Map::create(engine, Arc::new(spec)).expect("a map")
 }
 

@@ -9,22 +9,7 @@ fn engine() -> Engine {
 }
 
 fn spec(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    MapSpec {
-        name: "m".to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    }
+    MapSpec::new("m", kind, key_size, value_size, max_entries)
 }
 
 fn create(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> Map {

@@ -7,22 +7,7 @@ use backstop_isa::{Instr, Slot, assemble, encode_all};
 use backstop_model::{BuiltinKfunc, MapKind, MapSpec, ProgKind, ProgType, Program, kfuncs};
 
 fn program(slots: Vec<Slot>) -> Arc<Program> {
-    let map = MapSpec {
-        name: "counts".to_owned(),
-        kind: MapKind::Array,
-        key_size: 4,
-        value_size: 64,
-        max_entries: 8,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    };
+    let map = MapSpec::new("counts", MapKind::Array, 4, 64, 8);
     let throw = kfuncs::builtin(BuiltinKfunc::Throw).expect("a built-in kfunc");
     Arc::new(Program {
         name: "entry".to_owned(),

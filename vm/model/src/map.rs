@@ -77,6 +77,28 @@ pub struct MapSpec {
     pub values: Vec<(u32, String)>,
 }
 
+impl MapSpec {
+    /// A map without flags, types, first content or more.
+    pub fn new(name: impl Into<String>, kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
+        MapSpec {
+            name: name.into(),
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            extra: 0,
+            btf: None,
+            key_type: None,
+            value_type: None,
+            inner: None,
+            initial: None,
+            frozen: false,
+            values: Vec::new(),
+        }
+    }
+}
+
 /// Program can only read.
 pub const MAP_F_RDONLY_PROG: u32 = 1 << 7;
 /// Program can only write.

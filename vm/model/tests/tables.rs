@@ -396,26 +396,12 @@ fn sections_name_programs_as_libbpf_has_them() -> Checked {
 }
 
 fn spec(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    MapSpec {
-        name: "m".to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        flags: match kind {
-            MapKind::LpmTrie => 1,
-            MapKind::Arena => 1 << 10,
-            _ => 0,
-        },
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    }
+    let flags = match kind {
+        MapKind::LpmTrie => 1,
+        MapKind::Arena => 1 << 10,
+        _ => 0,
+    };
+    MapSpec { flags, ..MapSpec::new("m", kind, key_size, value_size, max_entries) }
 }
 
 #[test]

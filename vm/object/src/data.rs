@@ -68,45 +68,33 @@ pub(crate) fn collect(elf: &Elf<'_>, btf: Option<&Arc<Btf>>, maps: &mut Vec<Map>
 fn spec(object: &str, section: &Section<'_>, btf: Option<&Arc<Btf>>) -> MapSpec {
     let frozen = section.name.starts_with(".rodata");
     let value_type = btf.and_then(|b| b.find(&section.name, Kind::Datasec));
+    // Below MAX_DATA_BYTES, which was checked before.
+    let size = section.size as u32;
     MapSpec {
-        name: map_name(object, &section.name),
-        kind: MapKind::Array,
-        key_size: 4,
-        // Below MAX_DATA_BYTES, which was checked before.
-        value_size: section.size as u32,
-        max_entries: 1,
         flags: F_MMAPABLE | if frozen { MAP_F_RDONLY_PROG } else { 0 },
-        extra: 0,
         btf: value_type.and(btf).cloned(),
-        key_type: None,
         value_type,
-        inner: None,
         // Sections without contents are zero, as every new map is.
         initial: (!section.is_nobits()).then(|| section.data.into()),
         frozen,
-        values: Vec::new(),
+        ..data_spec(object, &section.name, size)
     }
 }
 
 /// The map behind `.kconfig` variables: `size` bytes, at first zeros, that no program can write.
 pub(crate) fn kconfig_map(object: &str, size: u32) -> Map {
     let spec = MapSpec {
-        name: map_name(object, ".kconfig"),
-        kind: MapKind::Array,
-        key_size: 4,
-        value_size: size,
-        max_entries: 1,
         flags: F_MMAPABLE | MAP_F_RDONLY_PROG,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
         initial: Some(vec![0; size as usize].into()),
         frozen: true,
-        values: Vec::new(),
+        ..data_spec(object, ".kconfig", size)
     };
     Map { spec: Arc::new(spec), section: ".kconfig".to_owned(), section_index: usize::MAX, offset: 0 }
+}
+
+/// A data map: an array of one value.
+fn data_spec(object: &str, section: &str, size: u32) -> MapSpec {
+    MapSpec::new(map_name(object, section), MapKind::Array, 4, size, 1)
 }
 
 /// libbpf's name of a data map: at most 15 bytes, the object's name cut to make room for the section's; sections with a

@@ -62,21 +62,15 @@ fn parse_level(btf: &Arc<Btf>, ty: TypeId, name: &str, outer: bool) -> Result<Ma
     let number = a.kind.ok_or(MapProblem::NoType)?;
     let kind = MapKind::from_number(number).ok_or(MapProblem::UnknownType(number))?;
     let inner = inner(btf, &mut a, kind, name, outer)?;
+    let (key_size, value_size) = (a.key_size.unwrap_or(0), a.value_size.unwrap_or(0));
     let spec = MapSpec {
-        name: name.to_owned(),
-        kind,
-        key_size: a.key_size.unwrap_or(0),
-        value_size: a.value_size.unwrap_or(0),
-        max_entries: entries(kind, a.max_entries),
         flags: a.flags,
         extra: a.extra,
         btf: (a.key_type.is_some() || a.value_type.is_some()).then(|| btf.clone()),
         key_type: a.key_type,
         value_type: a.value_type,
         inner,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
+        ..MapSpec::new(name, kind, key_size, value_size, entries(kind, a.max_entries))
     };
     Ok(MapDef { spec, values_at: a.values.map(|(_, at)| at), pinned: a.pinned })
 }

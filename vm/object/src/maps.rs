@@ -207,20 +207,7 @@ fn legacy_spec(name: &str, bytes: &[u8]) -> Result<MapSpec, MapProblem> {
     let mut word = || words.next().unwrap_or(0);
     let number = word();
     let kind = MapKind::from_number(number).ok_or(MapProblem::UnknownType(number))?;
-    Ok(MapSpec {
-        name: name.to_owned(),
-        kind,
-        key_size: word(),
-        value_size: word(),
-        max_entries: map_def::entries(kind, word()),
-        flags: word(),
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    })
+    let (key_size, value_size, max_entries) = (word(), word(), map_def::entries(kind, word()));
+    let flags = word();
+    Ok(MapSpec { flags, ..MapSpec::new(name, kind, key_size, value_size, max_entries) })
 }

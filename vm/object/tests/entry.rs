@@ -74,7 +74,7 @@ impl Made<'_> {
         let rel = string(".rel");
         let relocated = |section: usize| {
             let own = self.calls.iter().filter(move |c| c.0 == section);
-            own.flat_map(|(_, slot, symbol)| [slot * 8, symbol + 1 << 32 | 10]).flat_map(u64::to_le_bytes).collect()
+            own.flat_map(|(_, slot, symbol)| [slot * 8, ((symbol + 1) << 32) | 10]).flat_map(u64::to_le_bytes).collect()
         };
         headers.push(header(strings_name, 3, 0, strings));
         for section in 0..self.code.len() {

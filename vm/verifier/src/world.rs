@@ -225,20 +225,5 @@ fn as_seen(spec: &Arc<MapSpec>, template: bool) -> Arc<MapSpec> {
 }
 
 fn empty_map() -> MapSpec {
-    MapSpec {
-        name: String::new(),
-        kind: backstop_model::MapKind::Array,
-        key_size: 0,
-        value_size: 0,
-        max_entries: 0,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    }
+    MapSpec::new("", backstop_model::MapKind::Array, 0, 0, 0)
 }

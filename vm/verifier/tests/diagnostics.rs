@@ -27,22 +27,7 @@ fn from_object(object: &str, name: &str) -> Program {
 }
 
 fn map(kind: MapKind, value_size: u32) -> Arc<MapSpec> {
-    Arc::new(MapSpec {
-        name: "m".into(),
-        kind,
-        key_size: 4,
-        value_size,
-        max_entries: 1,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    })
+    Arc::new(MapSpec::new("m", kind, 4, value_size, 1))
 }
 
 fn from_text(ty: ProgType, text: &str) -> Program {

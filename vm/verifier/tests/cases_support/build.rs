@@ -301,22 +301,7 @@ fn one_map(line: &str, templates: &HashMap<String, Arc<MapSpec>>, types: &mut Ty
     let kind =
         MapKind::ALL.into_iter().find(|known| known.info().name == *kind).ok_or_else(|| format!("no kind `{kind}`"))?;
     let word = |text: &str| number(text).and_then(|n| u32::try_from(n).map_err(|_| "too large".to_owned()));
-    let mut map = MapSpec {
-        name: (*name).to_owned(),
-        kind,
-        key_size: word(key)?,
-        value_size: word(value)?,
-        max_entries: word(entries)?,
-        flags: 0,
-        extra: 0,
-        btf: None,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        initial: None,
-        frozen: false,
-        values: Vec::new(),
-    };
+    let mut map = MapSpec::new(*name, kind, word(key)?, word(value)?, word(entries)?);
     for option in options {
         let (key, value) = option.split_once('=').ok_or_else(|| format!("option `{option}`"))?;
         match key {
