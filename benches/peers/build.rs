@@ -5,23 +5,10 @@
 
 use std::process::Command;
 
-/// Must agree with `PROGRAMS` in src/programs.rs.
-const PROGRAMS: [&str; 14] = [
-    "bsearch",
-    "calls",
-    "fib",
-    "histogram",
-    "isort",
-    "jhash",
-    "log2",
-    "matmul",
-    "memcpy",
-    "primes",
-    "sha256",
-    "sieve",
-    "strcmp",
-    "xxh32",
-];
+#[path = "src/names.rs"]
+mod names;
+
+use names::PROGRAMS;
 
 fn version(compiler: &str) -> Option<String> {
     let output = Command::new(compiler).arg("--version").output().ok().filter(|o| o.status.success())?;

@@ -7,6 +7,7 @@
 
 mod backstop_engines;
 mod linux;
+mod names;
 mod native;
 mod peer;
 mod programs;

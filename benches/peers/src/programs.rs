@@ -10,24 +10,6 @@ use crate::Error;
 /// Bytes of a program's memory.
 pub const MEMORY: usize = 8192;
 
-/// Their names, in the table's order.
-pub const PROGRAMS: [&str; 14] = [
-    "calls",
-    "fib",
-    "histogram",
-    "isort",
-    "jhash",
-    "log2",
-    "matmul",
-    "memcpy",
-    "primes",
-    "sha256",
-    "sieve",
-    "strcmp",
-    "xxh32",
-    "bsearch",
-];
-
 /// A program's memory, aligned as an allocator would align it.
 #[derive(Clone)]
 #[repr(C, align(64))]

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::Error;
+use crate::names::PROGRAMS;
 use crate::peer::{Engine, Peer};
-use crate::programs::{PROGRAMS, Program};
+use crate::programs::Program;
 use crate::timing::{Effort, geomean, interleave};
 use crate::{backstop_engines, linux, native, rbpf_engines, wasm};
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::linux;
-use crate::programs::{PROGRAMS, Program};
+use crate::names::PROGRAMS;
+use crate::programs::Program;
 use crate::timing::{Effort, geomean, times};
 
 /// The packet filter's programs.
