@@ -8,7 +8,7 @@ use std::sync::Arc;
 use backstop::btf::{Btf, BtfBuilder, Encoding, Linkage, TypeId};
 use backstop::isa::assemble;
 use backstop::model::{FuncInfo, ProgKind, ProgType, Program as Linked};
-use backstop::{Engine, Exit, Input, Linker, Loaded, RunError, Store};
+use backstop::{Input, Linker, Loaded, RunError, Store};
 
 /// Bytes of the structure that the subprogram takes.
 const REACH: u32 = 64;
@@ -65,7 +65,7 @@ engines! {
                 other => panic!("{short} bytes: {other:?}"),
             }
         }
-        assert_eq!(run(64).expect("a result"), Exit::Returned(35));
-        assert_eq!(run(80).expect("a result"), Exit::Returned(5));
+        assert_eq!(run(64).expect("a result").value(), 35);
+        assert_eq!(run(80).expect("a result").value(), 5);
     }
 }

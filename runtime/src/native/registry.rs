@@ -247,6 +247,27 @@ mod tests {
         assert_ne!(again.id(), id);
     }
 
+    /// A walk may have read an entry before its image went, and ask for the descriptor when that is another image's.
+    #[test]
+    fn entries_of_images_that_went_lead_nowhere() {
+        let base = 1 << 30;
+        let registry = Registry::reserve(base).expect("room");
+        // Dropping a registration speaks to the arena's own registry.
+        let register =
+            |at| std::mem::ManuallyDrop::new(registry.register(at, GRANULE, 16, None).expect("a descriptor"));
+        let first = register(base);
+        let cell = &registry.entries[0];
+        let entry = cell.load(Ordering::Acquire);
+        registry.unregister(&first);
+        assert_eq!(registry.lookup(base), None);
+        let elsewhere = base + 8 * GRANULE;
+        let second = register(elsewhere);
+        assert_eq!(second.id.index, first.id.index);
+        cell.store(entry, Ordering::Release);
+        assert_eq!(registry.lookup(base), None);
+        assert_eq!(registry.lookup(elsewhere).map(|found| found.id), Some(second.id));
+    }
+
     #[test]
     fn addresses_outside_the_arena_are_nobodys() {
         let arena = Arena::get().expect("an arena");
