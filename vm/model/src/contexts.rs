@@ -4,6 +4,8 @@
 //! aligned and one row of its direction and size holds all of it. Fields that give pointers which [`FieldKind`] cannot
 //! express (flow keys, full sockets) have no row: reading them is refused.
 
+mod cgroup;
+
 use backstop_abi as abi;
 
 use crate::{AttachType, CtxAccess, CtxError, FieldKind, ProgKind, ProgType};
@@ -138,15 +140,15 @@ const SOCK_OPS: &[Row] = &[
     row(4, 8, 0, B4),
     row(164, 168, 0, B4),
     row(168, 184, B8, 0),
+    pointer(192, 8, FieldKind::Packet),
+    pointer(200, 8, FieldKind::PacketEnd),
     row(208, 216, B4, 0),
+    row(212, 214, B2, 0),
+    row(212, 213, B1, 0),
     row(216, 224, B8, 0),
 ];
-const CGROUP_SOCK: &[Row] = &[row(0, 24, B4, 0), row(0, 4, 0, B4), row(16, 24, 0, B4), row(48, 80, B4, 0)];
-const CGROUP_SOCK_ADDR: &[Row] =
-    &[row(0, 4, B4, 0), row(4, 8, NARROW, B4), row(24, 28, NARROW, B4), row(28, 40, B4, 0)];
 const CGROUP_DEVICE: &[Row] = &[row(0, 4, NARROW, 0), row(4, 12, B4, 0)];
 const CGROUP_SYSCTL: &[Row] = &[row(0, 8, NARROW, 0), row(4, 8, 0, B4)];
-const CGROUP_SOCKOPT: &[Row] = &[row(24, 40, B4, 0), row(32, 40, 0, B4)];
 const RAW_TP: &[Row] = &[row(0, 96, ALL, 0)];
 /// The first argument is a writable buffer where it is read whole; only the others are plain.
 const RAW_TP_WRITABLE: &[Row] = &[pointer(0, 8, FieldKind::TracepointBuffer), row(8, 96, B8, 0), row(1, 96, NARROW, 0)];
@@ -169,11 +171,11 @@ fn rows(kind: &ProgKind) -> &'static [Row] {
         SkLookup => SK_LOOKUP,
         SkReuseport => SK_REUSEPORT,
         SockOps => SOCK_OPS,
-        CgroupSock => CGROUP_SOCK,
-        CgroupSockAddr => CGROUP_SOCK_ADDR,
+        CgroupSock => cgroup::sock(kind.attach),
+        CgroupSockAddr => cgroup::sock_addr(kind.attach),
         CgroupDevice => CGROUP_DEVICE,
         CgroupSysctl => CGROUP_SYSCTL,
-        CgroupSockopt => CGROUP_SOCKOPT,
+        CgroupSockopt => cgroup::sockopt(kind.attach),
         RawTracepoint => RAW_TP,
         RawTracepointWritable => RAW_TP_WRITABLE,
         Kprobe => KPROBE,

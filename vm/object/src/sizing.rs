@@ -16,6 +16,8 @@ use crate::object::Object;
 const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";
 /// Linux 6.18.0, the kernel whose rules hold here, coded as `KERNEL_VERSION(6, 18, 0)`.
 const LINUX_6_18: u64 = 6 << 16 | 18 << 8;
+/// What libbpf finds out of the kernel and offers beside its configuration; so it is on Linux 6.18 on x86-64.
+const FEATURES: [&str; 2] = ["LINUX_HAS_BPF_COOKIE", "LINUX_HAS_SYSCALL_WRAPPER"];
 
 impl Object {
     /// Sets the capacity of a map, rounded up for ring buffers as libbpf does. 0 stands for the number of CPUs where the kind is
@@ -56,7 +58,7 @@ impl Object {
     }
 
     /// Gives a `.kconfig` variable its value, for programs that are linked from now on; they can't change it. `LINUX_KERNEL_VERSION` is
-    /// 6.18.0 if nothing else is said, other variables are undefined, or 0 if they are weak.
+    /// 6.18.0, `LINUX_HAS_BPF_COOKIE` and `LINUX_HAS_SYSCALL_WRAPPER` are 1 if nothing else is said, other variables are undefined, or 0 if they are weak.
     ///
     /// # Errors
     /// If there is no such variable, it is no number, or the value does not fit in it (signed or unsigned).
@@ -95,5 +97,8 @@ impl Object {
     pub(crate) fn default_kconfig(&mut self) {
         // An object that does not ask has no such variable, and one of an odd size stays undefined.
         let _ = self.set_kconfig(KERNEL_VERSION, LINUX_6_18);
+        for feature in FEATURES {
+            let _ = self.set_kconfig(feature, 1);
+        }
     }
 }

@@ -155,7 +155,8 @@ fn reg_covers(map: &mut IdMap, old: &RegState, cur: &RegState, exact: Exactness)
     if exact == Exactness::Exact {
         return regs_exact(map, old, cur);
     }
-    if !old.is_init() {
+    // What was not there when a loop began may be read in its later rounds.
+    if !old.is_init() && (exact == Exactness::NotExact || !cur.is_init()) {
         return true;
     }
     if std::mem::discriminant(&old.kind) != std::mem::discriminant(&cur.kind) || old.flags != cur.flags {

@@ -115,8 +115,6 @@ impl Verifier<'_> {
         self.walked_back.clear();
         self.insn = start;
         self.prev_insn = u32::MAX;
-        self.prev_jmps = self.jmps;
-        self.prev_processed = self.stats.insns_processed;
         self.log.show_state = true;
         self.walking = true;
         let log_at = self.log.position();

@@ -5,7 +5,7 @@
 mod names;
 mod table;
 
-use crate::{ArgKind, HelperProto, MapKind, ProgKind, ProgType};
+use crate::{ArgKind, AttachType, HelperProto, MapKind, ProgKind, ProgType};
 
 /// The helper of this number, if Backstop has a prototype of it.
 pub fn proto(id: u32) -> Option<&'static HelperProto> {
@@ -33,6 +33,26 @@ pub fn name(id: u32) -> Option<&'static str> {
 /// GPL and sleepable rules stand apart in [`HelperProto::gpl_only`] and [`HelperProto::might_sleep`].
 pub fn allowed(id: u32, kind: &ProgKind) -> bool {
     row(id).is_some_and(|r| r.types.has(kind.ty))
+}
+
+/// Whether programs of this kind need a GPL-compatible license to call it: [`HelperProto::gpl_only`], but for helpers of which Linux has
+/// variants with another license.
+pub fn needs_gpl(proto: &HelperProto, kind: &ProgKind) -> bool {
+    const GET_STACKID: u32 = 27;
+    const GET_FUNC_IP: u32 = 173;
+    const UPROBE_SESSION: u32 = 57;
+    let many = matches!(
+        kind.attach,
+        AttachType::KprobeMulti
+            | AttachType::KprobeSession
+            | AttachType::UprobeMulti
+            | AttachType::Other(UPROBE_SESSION)
+    );
+    match proto.id {
+        GET_STACKID if kind.ty == ProgType::PerfEvent => false,
+        GET_FUNC_IP if kind.ty == ProgType::Kprobe && many => false,
+        _ => proto.gpl_only,
+    }
 }
 
 /// What a program of this kind passes in one argument: the prototype's kind, but for helpers of which Linux has variants.

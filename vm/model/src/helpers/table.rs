@@ -225,7 +225,7 @@ pub(super) static ROWS: &[Row] = &[
     h(99, "skc_lookup_tcp", &[Ctx, Mem, SizeOrZero, Anything, Anything], RetKind::SockCommonOrNull, SK_LOOKUPS)
         .packet()
         .acquires(),
-    h(100, "tcp_check_syncookie", &[BtfSockCommon, Mem, Size, Mem, Size], INT, TC_XDP).packet(),
+    h(100, "tcp_check_syncookie", &[BtfSockCommon, Mem, Size, Mem, Size], INT, TC_XDP).packet().gpl(),
     h(105, "strtol", &[Mem, Size, Anything, UninitFixedMemAligned(8)], INT, ANY),
     h(106, "strtoul", &[Mem, Size, Anything, UninitFixedMemAligned(8)], INT, ANY),
     h(107, "sk_storage_get", &[ConstMap, BtfSockCommon, MapValueOrNull, Anything], RetKind::MapValueOrNull, SK_STORAGE),
@@ -264,7 +264,7 @@ pub(super) static ROWS: &[Row] = &[
     h(140, "skc_to_udp6_sock", &[BtfSockCommon], RetKind::BtfOrNull("udp6_sock"), SKC),
     h(141, "get_task_stack", &[TASK, UninitMem, SizeOrZero, Anything], INT, LINUX),
     h(148, "copy_from_user", &[UninitMem, SizeOrZero, Anything], INT, LINUX).sleeps(),
-    h(149, "snprintf_btf", &[UninitMem, Size, Mem, Size, Anything], INT, LINUX).gpl(),
+    h(149, "snprintf_btf", &[UninitMem, Size, Mem, Size, Anything], INT, LINUX),
     h(151, "skb_cgroup_classid", &[Ctx], INT, TC),
     h(152, "redirect_neigh", &[Anything, MemOrNull, SizeOrZero, Anything], INT, TC),
     h(153, "per_cpu_ptr", &[PercpuBtf, Anything], RetKind::PercpuMemOrNull, ANY),

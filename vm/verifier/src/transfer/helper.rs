@@ -70,7 +70,10 @@ impl Verifier<'_> {
         let name = format!("bpf_{name}");
         let allowed = helpers::proto(number_u).filter(|_| helpers::allowed(number_u, &self.program.kind));
         let Some(proto) = allowed else { return Reason::HelperDenied { name, id: number }.fail() };
-        if proto.gpl_only && !self.own_type() && !license_is_gpl_compatible(&self.program.license) {
+        if helpers::needs_gpl(proto, &self.program.kind)
+            && !self.own_type()
+            && !license_is_gpl_compatible(&self.program.license)
+        {
             return Reason::HelperGpl {}.fail();
         }
         Ok(proto)
@@ -216,12 +219,12 @@ impl Verifier<'_> {
 
     /// A tail call that succeeds ends the program, or returns from the subprogram that made it; one that fails goes on.
     fn tail_call(&mut self) -> Check<Option<Step>> {
-        self.check_end("tail_call", false, true)?;
         if let Kind::MapPtr(map) = self.reg(Reg::R2).kind
             && self.world.map(map).spec.kind != MapKind::ProgArray
         {
             return Reason::TailCallMap {}.fail();
         }
+        self.check_end("tail_call", false, true)?;
         if self.in_callback() {
             return Reason::TailCallInCallback { at: self.insn as usize }.fail();
         }
