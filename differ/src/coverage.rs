@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-use backstop::isa::table::{Op, rows};
+use backstop::isa::table::rows;
 use backstop::isa::{Instr, Pseudo, decode};
-use backstop::model::{MapKind, ProgType, helpers};
+use backstop::model::{BuiltinKfunc, KfuncIdentity, MapKind, ProgType, helpers};
 use backstop::verifier::Verified;
 
-use crate::generate::{self, STEADY, UNSTEADY};
+use crate::generate::{self, KFUNCS};
 use crate::trial::Ran;
 
 /// Frames of the deepest chain of calls.
@@ -34,12 +34,16 @@ pub enum Subject {
     Operation(&'static str),
     /// A helper, by Linux's number.
     Helper(u32),
+    /// A kfunc of Linux's.
+    Kfunc(BuiltinKfunc),
     /// A kind of map.
     Map(MapKind),
     /// A chain of exactly so many frames, and none deeper.
     Frames(usize),
     /// A throw that left exactly so many frames, and none deeper.
     ThrowDepth(usize),
+    /// A function of this sort, beside main.
+    Function(Sort),
     /// A type of programs.
     Type(ProgType),
 }
@@ -50,9 +54,11 @@ impl Subject {
         match self {
             Subject::Operation(_) => "operation",
             Subject::Helper(_) => "helper",
+            Subject::Kfunc(_) => "kfunc",
             Subject::Map(_) => "map kind",
             Subject::Frames(_) => "frames",
             Subject::ThrowDepth(_) => "throw depth",
+            Subject::Function(_) => "function",
             Subject::Type(_) => "program type",
         }
     }
@@ -63,9 +69,37 @@ impl std::fmt::Display for Subject {
         match self {
             Subject::Operation(name) => f.write_str(name),
             Subject::Helper(id) => write!(f, "bpf_{}", helpers::name(*id).unwrap_or("?")),
+            Subject::Kfunc(kfunc) => f.write_str(kfunc.name()),
             Subject::Map(kind) => f.write_str(kind.name()),
+            Subject::Function(sort) => f.write_str(sort.name()),
             Subject::Frames(n) | Subject::ThrowDepth(n) => write!(f, "{n}"),
             Subject::Type(ty) => f.write_str(ty.name()),
+        }
+    }
+}
+
+/// Sorts of functions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Sort {
+    /// Proved at each call.
+    Static,
+    /// Proved once.
+    Global,
+    /// Called back by a helper.
+    Callback,
+    /// Called with what was thrown.
+    Exception,
+}
+
+impl Sort {
+    const ALL: [Sort; 4] = [Sort::Static, Sort::Global, Sort::Callback, Sort::Exception];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Sort::Static => "static",
+            Sort::Global => "global",
+            Sort::Callback => "callback",
+            Sort::Exception => "exception callback",
         }
     }
 }
@@ -73,26 +107,22 @@ impl std::fmt::Display for Subject {
 /// All subjects, and the place of each.
 static SUBJECTS: LazyLock<(Vec<Subject>, HashMap<Subject, usize>)> = LazyLock::new(|| {
     let operations = rows().map(|row| row.name).filter(|name| !NOT_GENERATED.contains(name)).map(Subject::Operation);
-    let mut helpers: Vec<u32> = STEADY.into_iter().chain(UNSTEADY).collect();
-    helpers.sort_unstable();
     let all: Vec<Subject> = operations
-        .chain(helpers.into_iter().map(Subject::Helper))
+        .chain(generate::helpers().iter().copied().map(Subject::Helper))
+        .chain(KFUNCS.into_iter().map(Subject::Kfunc))
         .chain(generate::map_kinds().into_iter().map(Subject::Map))
         .chain((1..=MAX_FRAMES).map(Subject::Frames))
         .chain((1..=MAX_FRAMES).map(Subject::ThrowDepth))
+        .chain(Sort::ALL.into_iter().map(Subject::Function))
         .chain(generate::types().map(Subject::Type))
         .collect();
     let places = all.iter().enumerate().map(|(at, subject)| (*subject, at)).collect();
     (all, places)
 });
 
-/// The place of each operation's subject.
-static OPERATIONS: LazyLock<HashMap<Op, usize>> = LazyLock::new(|| {
-    let place = |row: &'static backstop::isa::table::Row| {
-        SUBJECTS.1.get(&Subject::Operation(row.name)).map(|place| (row.op, *place))
-    };
-    rows().filter_map(place).collect()
-});
+/// The place of each operation's subject, by the place of its row in the instruction table.
+static OPERATIONS: LazyLock<Vec<Option<usize>>> =
+    LazyLock::new(|| rows().map(|row| SUBJECTS.1.get(&Subject::Operation(row.name)).copied()).collect());
 
 /// Counts over programs.
 #[derive(Clone, Debug)]
@@ -165,11 +195,19 @@ impl Coverage {
         let place = |subject: Subject| SUBJECTS.1.get(&subject).copied();
         let Some(verified) = ran.proof.as_ref().map(backstop::Proof::verified) else { return };
         let program = verified.program();
+        let mut calls = Calls::new(verified);
         for (slot, _) in verified.facts().slots.iter().enumerate().filter(|(_, fact)| fact.reached) {
             let Ok(instr) = decode(&program.slots, slot) else { continue };
-            mark(OPERATIONS.get(&instr.op()).copied());
+            calls.add(slot, &instr);
+            mark(instr.op().place().and_then(|row| OPERATIONS.get(row).copied().flatten()));
             match instr {
                 Instr::CallHelper { id } => mark(u32::try_from(id).ok().and_then(|id| place(Subject::Helper(id)))),
+                Instr::CallKfunc { id, .. } => {
+                    let kfunc = usize::try_from(id).ok().and_then(|index| program.kfuncs.get(index));
+                    if let Some(KfuncIdentity::Builtin(builtin)) = kfunc.map(|kfunc| kfunc.identity) {
+                        mark(place(Subject::Kfunc(builtin)));
+                    }
+                }
                 Instr::LoadPseudo { kind: Pseudo::MapIdx | Pseudo::MapValueIdx, imm, .. } => {
                     let map = usize::try_from(imm).ok().and_then(|index| program.maps.get(index));
                     mark(map.and_then(|map| place(Subject::Map(map.kind))));
@@ -177,7 +215,17 @@ impl Coverage {
                 _ => {}
             }
         }
-        mark(place(Subject::Frames(frames(verified))));
+        let facts = verified.facts();
+        for (number, function) in facts.subprograms.iter().enumerate().skip(1).filter(|(_, f)| f.reached) {
+            let sort = match function {
+                _ if facts.exception_callback == Some(number) => Sort::Exception,
+                f if f.callback => Sort::Callback,
+                f if f.global => Sort::Global,
+                _ => Sort::Static,
+            };
+            mark(place(Subject::Function(sort)));
+        }
+        mark(place(Subject::Frames(calls.frames())));
         mark(place(Subject::ThrowDepth(ran.observed.throw_depth())));
         mark(place(Subject::Type(program.kind.ty)));
         for (count, has) in self.counts.iter_mut().zip(has) {
@@ -253,25 +301,38 @@ impl Coverage {
     }
 }
 
-/// Frames of the deepest chain of calls that the proof walked.
-fn frames(verified: &Verified) -> usize {
-    let facts = verified.facts();
-    let slots = &verified.program().slots;
-    let starts: Vec<u32> = facts.subprograms.iter().map(|function| function.start).collect();
-    let mut calls: Vec<Vec<usize>> = vec![Vec::new(); starts.len()];
-    for (slot, _) in facts.slots.iter().enumerate().filter(|(_, fact)| fact.reached) {
-        let distance = match decode(slots, slot) {
-            Ok(Instr::CallLocal { off }) => off,
-            Ok(Instr::LoadPseudo { kind: Pseudo::Func, imm, .. }) => imm,
-            _ => continue,
+/// Which functions call which, where the proof walked.
+struct Calls {
+    /// First slots, ascending.
+    starts: Vec<u32>,
+    /// Callees by caller.
+    callees: Vec<Vec<usize>>,
+}
+
+impl Calls {
+    fn new(verified: &Verified) -> Calls {
+        let starts: Vec<u32> = verified.facts().subprograms.iter().map(|function| function.start).collect();
+        Calls { callees: vec![Vec::new(); starts.len()], starts }
+    }
+
+    fn add(&mut self, slot: usize, instr: &Instr) {
+        let distance = match *instr {
+            Instr::CallLocal { off } => off,
+            Instr::LoadPseudo { kind: Pseudo::Func, imm, .. } => imm,
+            _ => return,
         };
         let target = u32::try_from(slot as i64 + 1 + i64::from(distance)).unwrap_or(u32::MAX);
-        let caller = starts.partition_point(|start| *start as usize <= slot).checked_sub(1);
-        if let (Some(caller), Ok(callee)) = (caller.and_then(|n| calls.get_mut(n)), starts.binary_search(&target)) {
+        let caller = self.starts.partition_point(|start| *start as usize <= slot).checked_sub(1);
+        let caller = caller.and_then(|n| self.callees.get_mut(n));
+        if let (Some(caller), Ok(callee)) = (caller, self.starts.binary_search(&target)) {
             caller.push(callee);
         }
     }
-    deepest(&calls, 0, MAX_FRAMES)
+
+    /// Frames of the deepest chain of calls.
+    fn frames(&self) -> usize {
+        deepest(&self.callees, 0, MAX_FRAMES)
+    }
 }
 
 fn deepest(calls: &[Vec<usize>], from: usize, left: usize) -> usize {

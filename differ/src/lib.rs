@@ -36,7 +36,7 @@ mod trial;
 pub use apart::{Apart, Journal, killed, serve};
 pub use case::{Case, CaseError};
 pub use column::{Column, Columns, Rules};
-pub use coverage::{Coverage, Judgement, Row, Subject};
+pub use coverage::{Coverage, Judgement, Row, Sort, Subject};
 pub use generate::{Generated, Shape};
 pub use object::input_len;
 pub use observe::{Content, End, Observed, Seen, end, seen};

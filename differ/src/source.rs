@@ -134,6 +134,11 @@ impl Stream {
 
     /// So many bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next_long() as u8).collect()
+        let mut bytes = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend_from_slice(&self.next_long().to_le_bytes());
+        }
+        bytes.truncate(len);
+        bytes
     }
 }

@@ -1,18 +1,19 @@
 //! Statements: arithmetic, memory, branches, loops.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use backstop::btf::Btf;
 use backstop::isa::table::{Fill, Op, RegField, Row, rows};
 use backstop::isa::{AluOp, AtomicOp, CmpOp, Instr, Operand, Pseudo, Size, Slot, Width};
-use backstop::model::{BuiltinKfunc, FieldKind, FuncInfo, MapSpec, ProgKind, ProgType, contexts, kfuncs, returns};
+use backstop::model::{BuiltinKfunc, FuncInfo, MapSpec, ProgKind, ProgType, kfuncs, returns};
 
 use super::calls::{Function, Role};
 use super::code::{Code, Label};
+use super::known::Known;
 use super::maps::{MapUse, Maps};
-use super::state::{Kind, STACK_WORDS, State, reg, word_off};
+use super::state::{Few, Kind, STACK_WORDS, State, reg, word_off};
 use super::types::{self, Signature};
-use super::{MEMORY_LEN, Shape, context_len};
+use super::{MEMORY_LEN, Shape};
 use crate::source::Source;
 
 /// Functions of a program, at most.
@@ -42,8 +43,8 @@ pub(super) struct Writer<'s, 'b> {
     chain: usize,
     /// The function that goes on with the chain.
     link: usize,
-    /// Where the context says that the packet starts and ends.
-    packet: Option<PacketFields>,
+    /// What all programs of this kind may use.
+    pub(super) known: Arc<Known>,
     /// Things open that must be closed before the function is left.
     open: usize,
     left: usize,
@@ -71,44 +72,6 @@ struct Access {
     atomic: bool,
 }
 
-/// Where a context names the packet's bounds.
-#[derive(Clone, Copy, Debug)]
-struct PacketFields {
-    start: i16,
-    end: i16,
-    size: Size,
-}
-
-impl PacketFields {
-    fn of(kind: &ProgKind) -> Option<PacketFields> {
-        let len = contexts::size(kind)?.min(192);
-        let find = |wanted: FieldKind, size: Size| {
-            let gives = |off: &u32| {
-                contexts::access(kind, i64::from(*off), size.bytes(), false).is_ok_and(|access| access.kind == wanted)
-            };
-            (0..len).step_by(4).find(gives).and_then(|off| i16::try_from(off).ok())
-        };
-        [Size::B4, Size::B8].into_iter().find_map(|size| {
-            let (start, end) = (find(FieldKind::Packet, size)?, find(FieldKind::PacketEnd, size)?);
-            Some(PacketFields { start, end, size })
-        })
-    }
-}
-
-/// Whether Linux's test runs give this byte of the context the value that Backstop gives it.
-fn same_on_linux(kind: &ProgKind, off: u32) -> bool {
-    match kind.ty {
-        ProgType::Syscall | ProgType::RawTracepoint | ProgType::RawMem => true,
-        ProgType::Xdp => false,
-        // len; mark; the control block.
-        _ => matches!(off, 0..4 | 8..12 | 48..68),
-    }
-}
-
-fn computes(op: Op) -> bool {
-    matches!(op, Op::Alu { .. } | Op::Neg { .. } | Op::Mov { .. } | Op::MovSx { .. } | Op::End { .. } | Op::LoadImm64)
-}
-
 fn access_of(op: Op) -> Option<Access> {
     match op {
         Op::Load { size, .. } => Some(Access { size, write: false, atomic: false }),
@@ -119,6 +82,22 @@ fn access_of(op: Op) -> Option<Access> {
         _ => None,
     }
 }
+
+/// Rows of the instruction table of one sort.
+type Rows = LazyLock<Vec<&'static Row>>;
+
+static COMPUTES: Rows = LazyLock::new(|| {
+    let computes = |op| {
+        matches!(
+            op,
+            Op::Alu { .. } | Op::Neg { .. } | Op::Mov { .. } | Op::MovSx { .. } | Op::End { .. } | Op::LoadImm64
+        )
+    };
+    rows().filter(|row| computes(row.op)).collect()
+});
+static ACCESSES: Rows = LazyLock::new(|| rows().filter(|row| access_of(row.op).is_some()).collect());
+static BRANCHES: Rows = LazyLock::new(|| rows().filter(|row| matches!(row.op, Op::Branch { .. })).collect());
+static LEGACY: Rows = LazyLock::new(|| rows().filter(|row| matches!(row.op, Op::LegacyLoad { .. })).collect());
 
 impl<'s, 'b> Writer<'s, 'b> {
     pub(super) fn new(source: &'s mut Source<'b>, shape: Shape, kind: ProgKind) -> Writer<'s, 'b> {
@@ -134,7 +113,7 @@ impl<'s, 'b> Writer<'s, 'b> {
             nesting: 0,
             chain: 0,
             link: 0,
-            packet: PacketFields::of(&kind),
+            known: Known::of(&kind, shape),
             kind,
             open: 0,
             left: MAX_STATEMENTS,
@@ -297,7 +276,7 @@ impl<'s, 'b> Writer<'s, 'b> {
             };
         }
         match choice % 32 {
-            9 if self.packet.is_some() || returns::packet(&self.kind).legacy => self.packet(),
+            9 if self.known.packet.is_some() || returns::packet(&self.kind).legacy => self.packet(),
             0..=9 => self.compute(),
             10 => self.number_or_place(),
             11..=16 => self.access(),
@@ -317,7 +296,7 @@ impl<'s, 'b> Writer<'s, 'b> {
     /// A register that may be overwritten; pointers are spared if there is another.
     pub(super) fn target(&mut self) -> usize {
         let writable = self.state.writable();
-        let plain: Vec<usize> = writable.iter().copied().filter(|n| !self.state.get(*n).is_pointer()).collect();
+        let plain: Few = writable.iter().copied().filter(|n| !self.state.get(*n).is_pointer()).collect();
         let from = if plain.is_empty() { &writable } else { &plain };
         self.source.pick(from).unwrap_or(0)
     }
@@ -381,13 +360,8 @@ impl<'s, 'b> Writer<'s, 'b> {
         self.state.set(to, Kind::Memory { len: len - mask, writable, atomics });
     }
 
-    fn pick_row(&mut self, wanted: impl Fn(Op) -> bool) -> Option<&'static Row> {
-        let all: Vec<&'static Row> = rows().filter(|row| wanted(row.op)).collect();
-        self.source.pick(&all)
-    }
-
     fn compute(&mut self) {
-        let Some(row) = self.pick_row(computes) else { return };
+        let Some(row) = self.source.pick(&COMPUTES) else { return };
         let src = if row.src.is_register() { self.scalar() } else { 0 };
         let dst = if row.dst == RegField::Write { self.target() } else { self.own_scalar() };
         let fill = Fill {
@@ -397,12 +371,12 @@ impl<'s, 'b> Writer<'s, 'b> {
             imm: self.source.number() as i32,
             next_imm: self.source.number() as i32,
         };
-        self.code.row(row.op, fill);
+        self.code.row(row, fill);
         self.state.set(dst, Kind::Scalar);
     }
 
     fn access(&mut self) {
-        let Some(row) = self.pick_row(|op| access_of(op).is_some()) else { return };
+        let Some(row) = self.source.pick(&ACCESSES) else { return };
         let Some(access) = access_of(row.op) else { return };
         // Values first: finding one may write an instruction.
         let value = if row.src.is_register() && access.write && !matches!(row.op, Op::LoadAcquire { .. }) {
@@ -423,12 +397,12 @@ impl<'s, 'b> Writer<'s, 'b> {
             Op::Load { .. } | Op::LoadAcquire { .. } => {
                 let dst = self.target();
                 (fill.dst, fill.src) = (dst as u8, base);
-                self.code.row(row.op, fill);
+                self.code.row(row, fill);
                 self.state.set(dst, Kind::Scalar);
             }
             _ => {
                 (fill.dst, fill.src) = (base, value as u8);
-                self.code.row(row.op, fill);
+                self.code.row(row, fill);
             }
         }
     }
@@ -476,30 +450,19 @@ impl<'s, 'b> Writer<'s, 'b> {
         if access.atomic {
             return None;
         }
-        let bytes = access.size.bytes();
-        let len = context_len(&self.kind).map_or(192, |len| len as u32).min(contexts::size(&self.kind)?);
-        if len < bytes {
-            return None;
-        }
-        let first = self.source.below((len / bytes) as usize) as u32;
-        // From there on, the first field that permits it.
-        (0..len / bytes).map(|n| (first + n) % (len / bytes) * bytes).find_map(|off| {
-            if self.shape.kernel && !same_on_linux(&self.kind, off) {
-                return None;
-            }
-            let field = contexts::access(&self.kind, i64::from(off), bytes, access.write).ok()?;
-            (field.kind == FieldKind::Scalar).then(|| i16::try_from(off).ok())?
-        })
+        let fields = self.known.fields(access.size, access.write);
+        let first = self.source.below(fields.places);
+        fields.from(first)
     }
 
     /// Writes a branch over two numbers; what follows is run if it is not taken.
     pub(super) fn unless(&mut self, otherwise: Label) {
-        let Some(row) = self.pick_row(|op| matches!(op, Op::Branch { .. })) else { return };
+        let Some(row) = self.source.pick(&BRANCHES) else { return };
         let dst = self.scalar();
         let src = if row.src.is_register() { self.scalar() } else { 0 };
         let imm = self.source.number() as i32;
         self.code.wait_jump(otherwise);
-        self.code.row(row.op, Fill { dst: dst as u8, src: src as u8, imm, ..Fill::default() });
+        self.code.row(row, Fill { dst: dst as u8, src: src as u8, imm, ..Fill::default() });
     }
 
     fn branch(&mut self) {
@@ -525,8 +488,7 @@ impl<'s, 'b> Writer<'s, 'b> {
 
     fn repeat(&mut self) {
         let writable = self.state.writable();
-        let counters: Vec<usize> =
-            (6..10).filter(|n| writable.contains(n) && !self.state.get(*n).is_pointer()).collect();
+        let counters: Few = (6..10).filter(|n| writable.contains(n) && !self.state.get(*n).is_pointer()).collect();
         let rounds = 1 + self.source.below(7);
         let Some(counter) = self.source.pick(&counters) else { return };
         if self.too_hot(rounds) {
@@ -627,7 +589,7 @@ impl<'s, 'b> Writer<'s, 'b> {
 
     /// Puts a pointer on the stack, or takes one from there.
     fn spill(&mut self) {
-        let spilled: Vec<usize> = (0..STACK_WORDS).filter(|n| self.state.word(*n).is_pointer()).collect();
+        let spilled: Few = (0..STACK_WORDS).filter(|n| self.state.word(*n).is_pointer()).collect();
         if let Some(word) = self.source.pick(&spilled)
             && self.source.chance(128)
         {
@@ -660,7 +622,7 @@ impl<'s, 'b> Writer<'s, 'b> {
 
     /// A stretch of the packet, checked against its end; or a legacy load.
     fn packet(&mut self) {
-        let fields = match self.packet {
+        let fields = match self.known.packet {
             Some(fields) if !returns::packet(&self.kind).legacy || self.source.chance(160) => fields,
             _ => return self.legacy_load(),
         };
@@ -700,10 +662,10 @@ impl<'s, 'b> Writer<'s, 'b> {
         if !legacy || self.state.get(6) != Kind::Ctx || self.role() != Role::Main || self.holds() {
             return;
         }
-        let Some(row) = self.pick_row(|op| matches!(op, Op::LegacyLoad { .. })) else { return };
+        let Some(row) = self.source.pick(&LEGACY) else { return };
         let src = if row.src.is_register() { self.scalar() } else { 0 };
         let imm = self.source.below(160) as i32;
-        self.code.row(row.op, Fill { src: src as u8, imm, ..Fill::default() });
+        self.code.row(row, Fill { src: src as u8, imm, ..Fill::default() });
         self.state.after_call(Kind::Scalar);
     }
 }

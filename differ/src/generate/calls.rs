@@ -4,7 +4,7 @@ use backstop::isa::Instr;
 use backstop::model::BuiltinKfunc;
 
 use super::body::Writer;
-use super::state::{Kind, reg};
+use super::state::{Few, Kind, reg};
 
 /// What a function is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +83,7 @@ pub(super) const SAFE: [usize; 5] = [0, 6, 7, 8, 9];
 impl Writer<'_, '_> {
     /// A number for an argument.
     pub(super) fn given_number(&mut self) -> Given {
-        let scalars: Vec<usize> = SAFE.into_iter().filter(|n| self.state.get(*n) == Kind::Scalar).collect();
+        let scalars: Few = SAFE.into_iter().filter(|n| self.state.get(*n) == Kind::Scalar).collect();
         match self.source.pick(&scalars) {
             Some(n) if self.source.chance(96) => Given::Copy(n),
             _ if self.source.chance(128) => Given::Imm(self.source.number() as i32),
@@ -93,7 +93,7 @@ impl Writer<'_, '_> {
 
     /// A pointer of this kind for the argument in register `arg`, if there is one.
     pub(super) fn given_pointer(&mut self, kind: Kind, arg: usize) -> Option<Given> {
-        let from: Vec<usize> = SAFE.into_iter().chain([arg]).filter(|n| self.state.get(*n) == kind).collect();
+        let from: Few = SAFE.into_iter().chain([arg]).filter(|n| self.state.get(*n) == kind).collect();
         self.source.pick(&from).map(Given::Copy)
     }
 
@@ -188,7 +188,7 @@ impl Writer<'_, '_> {
     pub(super) fn new_function(&mut self) -> Option<(usize, Vec<Given>)> {
         let role = if self.source.chance(64) { Role::Global } else { Role::Static };
         let count = self.source.below(4);
-        let pointers: Vec<usize> = SAFE
+        let pointers: Few = SAFE
             .into_iter()
             .filter(|n| self.state.get(*n).is_pointer() && !matches!(self.state.get(*n), Kind::Packet { .. }))
             .collect();
@@ -216,7 +216,7 @@ impl Writer<'_, '_> {
 
     /// A call of a function that tail calls, with a number kept over it that counts for what follows.
     pub(super) fn call_tail_calling(&mut self) {
-        let kept: Vec<usize> =
+        let kept: Few =
             self.state.writable().into_iter().filter(|n| *n >= 6 && !self.state.get(*n).is_pointer()).collect();
         let context = self.given_pointer(Kind::Ctx, 1);
         let no_tail_call = self.function_here().is_none_or(|f| f.no_tail_call) || self.holds();

@@ -1,6 +1,6 @@
 //! Instructions with places that are filled in when all functions stand.
 
-use backstop::isa::table::{Fill, Op};
+use backstop::isa::table::{Fill, Row};
 use backstop::isa::{AluOp, Instr, Operand, Pseudo, Reg, Size, Slot, Width};
 
 /// The opcode of the jump whose distance stands in the immediate.
@@ -20,13 +20,25 @@ enum Wait {
 }
 
 /// Code under construction: one function after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Code {
     slots: Vec<Slot>,
     labels: Vec<Option<usize>>,
     waiting: Vec<(usize, Wait)>,
     /// First slot of each function that stands, by its number.
     starts: Vec<Option<usize>>,
+}
+
+impl Default for Code {
+    /// With room for most programs.
+    fn default() -> Code {
+        Code {
+            slots: Vec::with_capacity(512),
+            labels: Vec::with_capacity(64),
+            waiting: Vec::with_capacity(64),
+            starts: Vec::new(),
+        }
+    }
 }
 
 impl Code {
@@ -48,11 +60,9 @@ impl Code {
         self.slots.extend_from_slice(instr.encode().as_slice());
     }
 
-    /// An instance of the operation's row of the table, made legal.
-    pub(super) fn row(&mut self, op: Op, fill: Fill) {
-        if let Some(row) = op.row() {
-            self.slots.extend_from_slice(row.legal_instance(fill).as_slice());
-        }
+    /// An instance of a row of the table, made legal.
+    pub(super) fn row(&mut self, row: &Row, fill: Fill) {
+        self.slots.extend_from_slice(row.legal_instance(fill).as_slice());
     }
 
     pub(super) fn label(&mut self) -> Label {

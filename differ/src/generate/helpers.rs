@@ -1,5 +1,7 @@
 //! Helper calls, from the model's prototypes.
 
+use std::sync::LazyLock;
+
 use backstop::isa::{CmpOp, Instr, Operand, Width};
 use backstop::model::{ArgKind, CallbackUse, HelperProto, MapKind, ProgKind, RetKind, helpers};
 
@@ -7,18 +9,27 @@ use super::Shape;
 use super::body::Writer;
 use super::calls::{Given, Role, SAFE};
 use super::maps::MapUse;
-use super::state::{Kind, STACK_WORDS, reg, word_off};
+use super::state::{Few, Kind, STACK_WORDS, reg, word_off};
 
 /// Helpers that the runtime has, and whose result is not the same for the same program and input: clocks, chance, the host's threads.
 pub const UNSTEADY: [u32; 8] = [5, 7, 14, 16, 118, 125, 160, 208];
-/// Helpers that the runtime has, and that are steady.
-pub const STEADY: [u32; 27] =
-    [1, 2, 3, 6, 8, 9, 10, 11, 12, 26, 28, 39, 42, 44, 54, 65, 105, 106, 164, 165, 177, 181, 182, 188, 189, 190, 195];
-const TAIL_CALL: u32 = 12;
+/// Helpers that the runtime has and no program is generated with, each with its reason.
+const LEFT_OUT: &[(u32, &str)] = &[];
+
+/// Helpers that programs are generated with: what the runtime has, so that none is forgotten.
+pub fn generated() -> &'static [u32] {
+    static ALL: LazyLock<Vec<u32>> = LazyLock::new(|| {
+        let left_out = |id: &u32| LEFT_OUT.iter().any(|(left, _)| left == id);
+        backstop::runnable::helpers().into_iter().filter(|id| !left_out(id)).collect()
+    });
+    &ALL
+}
+
+pub(super) const TAIL_CALL: u32 = 12;
 const TRACE_PRINTK: u32 = 6;
 const GET_CURRENT_COMM: u32 = 16;
 /// Helpers over packets: few types have them.
-const PACKET: [u32; 11] = [9, 10, 11, 26, 39, 44, 54, 65, 188, 189, 190];
+pub(super) const PACKET: [u32; 11] = [9, 10, 11, 26, 39, 44, 54, 65, 188, 189, 190];
 /// Helpers that tell what only one machine or engine knows, or that print: not for Linux.
 const OWN: [u32; 8] = [6, 8, 14, 16, 42, 165, 177, 195];
 
@@ -59,8 +70,8 @@ fn supported(arg: ArgKind) -> bool {
     )
 }
 
-fn usable(proto: &HelperProto, kind: &ProgKind, shape: Shape) -> bool {
-    let known = shape.unsteady || STEADY.contains(&proto.id) || UNSTEADY.contains(&proto.id);
+pub(super) fn usable(proto: &HelperProto, kind: &ProgKind, shape: Shape) -> bool {
+    let known = shape.unsteady || generated().binary_search(&proto.id).is_ok();
     known
         && !(shape.kernel && OWN.contains(&proto.id))
         && helpers::allowed(proto.id, kind)
@@ -73,18 +84,12 @@ fn usable(proto: &HelperProto, kind: &ProgKind, shape: Shape) -> bool {
 impl Writer<'_, '_> {
     pub(super) fn helper(&mut self) {
         let no_tail_call = self.function_here().is_none_or(|f| f.no_tail_call) || self.holds();
-        let all: Vec<&'static HelperProto> = helpers::all()
-            .filter(|proto| usable(proto, &self.kind, self.shape))
-            .filter(|proto| proto.id != TAIL_CALL || !no_tail_call)
-            .collect();
-        // Maps, callbacks and tail calls more often than the many others.
-        let favourites: Vec<&'static HelperProto> =
-            all.iter().copied().filter(|proto| matches!(proto.id, 1..=3 | TAIL_CALL | 164 | 181)).collect();
-        let packet: Vec<&'static HelperProto> = all.iter().copied().filter(|p| PACKET.contains(&p.id)).collect();
+        let [without, with] = &self.known.menus;
+        let menu = if no_tail_call { without } else { with };
         let from = match self.source.byte() {
-            0..=95 => &favourites,
-            96..=159 if !packet.is_empty() => &packet,
-            _ => &all,
+            0..=95 => &menu.favourites,
+            96..=159 if !menu.packet.is_empty() => &menu.packet,
+            _ => &menu.all,
         };
         if let Some(proto) = self.source.pick(from) {
             self.call_helper(proto);
@@ -264,7 +269,7 @@ impl Writer<'_, '_> {
     }
 
     fn any_memory(&mut self, write: bool, stack_only: bool) -> Option<(Given, u32)> {
-        let regs: Vec<usize> = SAFE
+        let regs: Few = SAFE
             .into_iter()
             .filter(|n| matches!(self.state.get(*n), Kind::Memory { writable, .. } if writable || !write))
             .collect();
@@ -306,5 +311,36 @@ impl Writer<'_, '_> {
             *last = kind;
         }
         Some(given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backstop::model::ProgType;
+
+    /// A helper whose arguments the generator can't make would be missing from every program.
+    #[test]
+    fn each_helper_is_usable_in_some_type_of_program() {
+        let types: Vec<ProgType> = super::super::types().collect();
+        for id in generated() {
+            let proto = helpers::proto(*id).expect("the model has what the runtime has");
+            let usable = types.iter().any(|ty| {
+                let kind = ProgKind::new(*ty);
+                usable(proto, &kind, Shape::STEADY)
+            });
+            assert!(
+                usable,
+                "no generated program can call bpf_{} ({id}): give it a reason or its arguments",
+                proto.name
+            );
+        }
+        assert!(UNSTEADY.iter().chain(&OWN).chain(&PACKET).all(|id| generated().contains(id)));
+    }
+
+    #[test]
+    fn what_is_left_out_is_in_the_runtime_and_has_a_reason() {
+        let runnable = backstop::runnable::helpers();
+        assert!(LEFT_OUT.iter().all(|(id, why)| runnable.contains(id) && !why.is_empty()));
     }
 }

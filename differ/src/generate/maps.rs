@@ -116,3 +116,20 @@ impl Maps {
         self.0.iter().map(|map| Arc::new(map.spec())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kinds that the runtime has and no program is generated with, each with its reason.
+    const LEFT_OUT: &[(MapKind, &str)] = &[];
+
+    #[test]
+    fn programs_use_every_kind_of_map_of_the_runtime() {
+        for kind in backstop::runnable::map_kinds() {
+            let left_out = LEFT_OUT.iter().any(|(left, why)| *left == kind && !why.is_empty());
+            assert!(kinds().contains(&kind) != left_out, "{} is neither generated nor left out", kind.name());
+        }
+        assert!(kinds().iter().all(|kind| backstop::runnable::map_kinds().contains(kind)));
+    }
+}

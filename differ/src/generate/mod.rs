@@ -9,14 +9,16 @@ mod body;
 mod calls;
 mod code;
 mod helpers;
+mod known;
 mod maps;
 mod sections;
 mod state;
 mod types;
 
 pub(crate) use calls::Role;
-pub use helpers::{STEADY, UNSTEADY};
+pub use helpers::{UNSTEADY, generated as helpers};
 pub use maps::kinds as map_kinds;
+pub use sections::KFUNCS;
 pub(crate) use types::{Signature, types as signatures};
 
 use std::sync::Arc;

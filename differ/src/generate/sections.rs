@@ -5,10 +5,10 @@ use backstop::model::{BuiltinKfunc, kfuncs};
 
 use super::body::Writer;
 use super::calls::Given;
-use super::state::{Kind, STACK_WORDS, reg, word_off};
+use super::state::{Few, Kind, STACK_WORDS, reg, word_off};
 
 /// The kfuncs of generated programs, by their index there.
-pub(super) const KFUNCS: [BuiltinKfunc; 10] = [
+pub const KFUNCS: [BuiltinKfunc; 10] = [
     BuiltinKfunc::Throw,
     BuiltinKfunc::IterNumNew,
     BuiltinKfunc::IterNumNext,
@@ -31,8 +31,8 @@ impl Writer<'_, '_> {
 
     /// A stack word that nothing else uses until it is given back.
     fn take_word(&mut self) -> Option<usize> {
-        let free: Vec<usize> = (0..STACK_WORDS).filter(|n| !self.state.word(*n).is_pointer()).collect();
-        let free: Vec<usize> = free.into_iter().filter(|n| self.state.word(*n) != Kind::Opaque).collect();
+        let usable = |kind: Kind| !kind.is_pointer() && kind != Kind::Opaque;
+        let free: Few = (0..STACK_WORDS).filter(|n| usable(self.state.word(*n))).collect();
         let word = self.source.pick(&free)?;
         self.state.set_word(word, Kind::Opaque);
         Some(word)
@@ -101,5 +101,22 @@ impl Writer<'_, '_> {
         // Void functions leave no result to read.
         self.code.set(reg(0), 0);
         self.state.set(0, Kind::Scalar);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kfuncs that the runtime has and no program is generated with, each with its reason.
+    const LEFT_OUT: &[(BuiltinKfunc, &str)] = &[];
+
+    #[test]
+    fn programs_call_every_kfunc_of_the_runtime() {
+        for kfunc in backstop::runnable::kfuncs() {
+            let left_out = LEFT_OUT.iter().any(|(left, why)| *left == kfunc && !why.is_empty());
+            assert!(KFUNCS.contains(&kfunc) != left_out, "{} is neither generated nor left out", kfunc.name());
+        }
+        assert!(KFUNCS.iter().all(|kfunc| backstop::runnable::kfuncs().contains(kfunc)));
     }
 }

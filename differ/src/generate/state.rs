@@ -50,6 +50,51 @@ pub(super) struct State {
     pub(super) frozen: [bool; 10],
 }
 
+/// Numbers of registers or stack words: a list that every statement makes some of, and that no heap is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Few {
+    all: [usize; 10],
+    len: usize,
+}
+
+impl Few {
+    pub(super) fn retain(&mut self, keep: impl Fn(&usize) -> bool) {
+        *self = self.into_iter().filter(keep).collect();
+    }
+
+    pub(super) fn as_slice(&self) -> &[usize] {
+        self.all.get(..self.len).unwrap_or(&self.all)
+    }
+}
+
+impl std::ops::Deref for Few {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        self.as_slice()
+    }
+}
+
+impl IntoIterator for Few {
+    type Item = usize;
+    type IntoIter = std::iter::Take<std::array::IntoIter<usize, 10>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.into_iter().take(self.len)
+    }
+}
+
+impl FromIterator<usize> for Few {
+    fn from_iter<I: IntoIterator<Item = usize>>(numbers: I) -> Few {
+        let mut few = Few::default();
+        for (place, n) in few.all.iter_mut().zip(numbers) {
+            *place = n;
+            few.len += 1;
+        }
+        few
+    }
+}
+
 /// r0 to r9.
 pub(super) fn reg(n: usize) -> Reg {
     Reg::new(n as u8).unwrap_or(Reg::R0)
@@ -86,11 +131,11 @@ impl State {
     }
 
     /// Registers for which `wanted` holds.
-    pub(super) fn regs_where(&self, wanted: impl Fn(Kind) -> bool) -> Vec<usize> {
+    pub(super) fn regs_where(&self, wanted: impl Fn(Kind) -> bool) -> Few {
         (0..10).filter(|n| wanted(self.get(*n))).collect()
     }
 
-    pub(super) fn writable(&self) -> Vec<usize> {
+    pub(super) fn writable(&self) -> Few {
         (0..10).filter(|n| !self.frozen.get(*n).copied().unwrap_or(true)).collect()
     }
 
