@@ -13,7 +13,7 @@ pub struct SubprogramCost {
     pub insns_processed: u64,
     /// States kept in it.
     pub states: u64,
-    /// Bytes of these states.
+    /// Bytes that keeping these states took, over the whole walk; some were freed again.
     pub bytes: u64,
     /// Wall time, nanoseconds.
     pub nanos: u64,

@@ -70,12 +70,11 @@ impl Verifier<'_> {
         if at != self.insn {
             return path;
         }
-        let mut history = self.cur.history.as_slice();
+        let mut back = self.cur.history.back();
         let mut first = self.cur.first_insn;
         let mut parent = self.cur.parent;
         while path.len() < MAX_BACK {
-            let mut end = history.len();
-            while let Some(prev) = crate::precision::previous(history, first, at, &mut end) {
+            while let Some(prev) = back.previous(first, at) {
                 if prev as usize >= self.code.len() || path.len() >= MAX_BACK {
                     return path;
                 }
@@ -83,7 +82,8 @@ impl Verifier<'_> {
                 at = prev;
             }
             let Some(kept) = parent.and_then(|p| self.kept.get(p)) else { return path };
-            history = kept.state.history.as_slice();
+            let Some(before) = kept.state.history() else { return path };
+            back = before.back();
             at = kept.state.last_insn;
             first = kept.state.first_insn;
             parent = kept.state.parent;

@@ -1,6 +1,5 @@
 //! Everything that one proof carries along.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use backstop_isa::{Instr, Reg};
@@ -19,7 +18,7 @@ use crate::options::Options;
 use crate::precision::WalkedBack;
 use crate::prune::IdMap;
 use crate::reason::{Check, Reason};
-use crate::state::{Access, Frame, HistEntry, LinkedSet, RegState, State};
+use crate::state::{Access, Frame, LinkedSet, RegState, State, meter};
 use crate::subprogs::Sub;
 use crate::world::World;
 
@@ -73,12 +72,17 @@ pub(crate) struct Verifier<'p> {
     pub started: Instant,
     /// A path is being walked, so that a refusal has one.
     pub walking: bool,
+    /// What the meter showed when the proof began.
+    pub held_before: u64,
+    /// Bytes of the tables by slot.
+    pub table_bytes: u64,
     /// The program names an arena, so that addresses may be cast to it.
     pub has_arena: bool,
 }
 
 impl<'p> Verifier<'p> {
     pub fn new(program: &'p Program, options: &'p Options) -> Verifier<'p> {
+        let held_before = meter::held();
         let code = decode_program(&program.slots);
         let n = code.len();
         Verifier {
@@ -113,6 +117,8 @@ impl<'p> Verifier<'p> {
             log: Log::new(options),
             started: Instant::now(),
             walking: false,
+            held_before,
+            table_bytes: 0,
             has_arena: crate::resolve::names_arena(program),
         }
     }
@@ -181,24 +187,30 @@ impl<'p> Verifier<'p> {
 
     /// Notes that the path came here, and what the instruction did.
     pub fn push_history(&mut self, access: Access, linked: Option<LinkedSet>) {
-        if self.hist_open
-            && let Some(last) = self.cur.history.last_mut()
-        {
-            last.access.stack = last.access.stack.or(access.stack);
-            last.access.src_is_stack |= access.src_is_stack;
-            last.access.dst_is_stack |= access.dst_is_stack;
-            if linked.is_some() {
-                last.linked = linked.map(Arc::new);
-            }
-            return;
+        if self.hist_open && !self.cur.history.is_empty() {
+            self.cur.history.add_access(access);
+        } else {
+            self.cur.history.push(self.insn, self.prev_insn, access);
+            self.hist_open = true;
         }
-        self.cur.history.push(HistEntry {
-            insn: self.insn,
-            prev: self.prev_insn,
-            access,
-            linked: linked.map(Arc::new),
-        });
-        self.hist_open = true;
+        if let Some(linked) = linked {
+            self.cur.history.link(linked);
+        }
+    }
+
+    /// Notes how much the tables by slot take.
+    pub fn weigh_tables(&mut self) {
+        let slot = size_of::<Code>() + size_of::<InsnAux>() + size_of::<crate::collect::SlotNotes>();
+        self.table_bytes = (self.code.len() * slot) as u64;
+        self.weigh();
+    }
+
+    /// Notes how much the proof holds now.
+    pub fn weigh(&mut self) {
+        let states = meter::held().wrapping_sub(self.held_before);
+        let waiting = self.pending.capacity() * size_of::<Pending>() + self.pending.len() * size_of::<State>() / 4;
+        let now = states + waiting as u64 + self.kept.table_bytes() + self.liveness.bytes() + self.table_bytes;
+        self.stats.peak_bytes = self.stats.peak_bytes.max(now);
     }
 
     /// Puts a copy of the current state aside, to be walked from `insn` later.
@@ -212,6 +224,7 @@ impl<'p> Verifier<'p> {
         }
         self.pending.push(Pending { state, insn, prev, log_at: self.log.position() });
         self.stats.longest_branch = self.stats.longest_branch.max(self.pending.len() as u64);
+        self.weigh();
         match self.pending.last_mut() {
             Some(p) => Ok(&mut p.state),
             None => Reason::TooComplexJumps { count: 0 }.fail(),

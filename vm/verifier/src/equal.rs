@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::env::Verifier;
-use crate::state::{ADD_CONST, Byte, Frame, Held, Kind, Marks, Object, RefKind, RegState, Slot, State};
+use crate::state::{
+    ADD_CONST, Byte, Checkpoint, Frame, Held, Kind, Marks, Object, PackedFrame, RefKind, RegState, Shared, Slot, State,
+};
 
 /// How alike two states must be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,22 +74,23 @@ impl IdMap {
 }
 
 /// Whether two states agree on what pruning compares, `old` having been walked before `insn`.
-pub(crate) fn states_equal(v: &Verifier<'_>, map: &mut IdMap, old: &State, cur: &State, exact: Exactness) -> bool {
-    if old.frames.len() != cur.frames.len() || old.sleepable != cur.sleepable {
+pub(crate) fn states_equal(v: &Verifier<'_>, map: &mut IdMap, old: &Checkpoint, cur: &State, exact: Exactness) -> bool {
+    let frames = old.frames();
+    if frames.len() != cur.frames.len() || old.sleepable != cur.sleepable {
         return false;
     }
     map.reset(v.ids);
     if !held_equal(&old.held, &cur.held, map) {
         return false;
     }
-    let alike = |(o, c): (&Arc<Frame>, &Arc<Frame>)| {
+    let alike = |(o, c): (&Shared<PackedFrame>, &Shared<Frame>)| {
         o.callsite == c.callsite && o.subprog == c.subprog && o.role == c.role && o.callback_depth <= c.callback_depth
     };
-    if !old.frames.iter().zip(&cur.frames).all(alike) {
+    if !frames.iter().zip(&cur.frames).all(alike) {
         return false;
     }
     // The innermost frame is the likeliest to differ.
-    for (n, (o, c)) in old.frames.iter().zip(&cur.frames).enumerate().rev() {
+    for (n, (o, c)) in frames.iter().zip(&cur.frames).enumerate().rev() {
         let live = v.aux_at(old.frame_insn(n)).live;
         if !frames_equal(v, map, o, c, live, old.marks_of(n), exact) {
             return false;
@@ -121,14 +124,14 @@ fn held_equal(old: &Held, cur: &Held, map: &mut IdMap) -> bool {
 fn frames_equal(
     v: &Verifier<'_>,
     map: &mut IdMap,
-    old: &Frame,
+    old: &Shared<PackedFrame>,
     cur: &Frame,
     live: u16,
     marks: Marks,
     exact: Exactness,
 ) -> bool {
-    let same = std::ptr::eq(old, cur);
-    for (i, (o, c)) in old.regs.iter().zip(&cur.regs).enumerate() {
+    let same = cur.packed.get().is_some_and(|c| Arc::ptr_eq(old, c));
+    for (i, (o, c)) in old.regs().zip(&cur.regs).enumerate() {
         let nothing_to_say = live & (1 << i) == 0 || same && o.has_no_ids();
         if !nothing_to_say && !reg_covers(map, o, c, exact.of_scalar(marks.reg(i))) {
             return false;
@@ -204,14 +207,28 @@ fn as_scalar<'s>(v: &Verifier<'_>, slot: &'s Slot) -> Option<&'s RegState> {
     misc.then_some(&ANYTHING)
 }
 
-fn stack_covers(v: &Verifier<'_>, map: &mut IdMap, old: &Frame, cur: &Frame, marks: Marks, exact: Exactness) -> bool {
+fn stack_covers(
+    v: &Verifier<'_>,
+    map: &mut IdMap,
+    old: &PackedFrame,
+    cur: &Frame,
+    marks: Marks,
+    exact: Exactness,
+) -> bool {
     let exact = |i: usize| exact.of_scalar(marks.slot(i));
-    if Arc::ptr_eq(&old.stack, &cur.stack) {
+    let mut first = 0;
+    for (n, chunk) in old.stack.chunks().iter().enumerate() {
         // The same in all but ids, which must correspond.
-        let with_ids = |(_, s): &(usize, &Slot)| s.reg.as_ref().is_some_and(|r| !r.has_no_ids());
-        return old.stack.iter().enumerate().filter(with_ids).all(|(i, s)| slot_covers(v, map, s, Some(s), exact(i)));
+        let same = cur.stack.chunks().get(n).is_some_and(|c| Arc::ptr_eq(c, chunk));
+        for (i, o) in (first..old.stack.len()).zip(chunk.iter()) {
+            let nothing_to_say = same && o.reg.as_ref().is_none_or(|r| r.has_no_ids()) && i < cur.stack.len();
+            if !nothing_to_say && !slot_covers(v, map, o, cur.slot(i), exact(i)) {
+                return false;
+            }
+        }
+        first += chunk.len();
     }
-    old.stack.iter().enumerate().all(|(i, o)| slot_covers(v, map, o, cur.slot(i), exact(i)))
+    true
 }
 
 fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, exact: Exactness) -> bool {
@@ -252,14 +269,13 @@ fn objects_equal(map: &mut IdMap, o: &Slot, c: &Slot) -> bool {
 }
 
 /// Whether the current state differs from the old one in registers, the cheap sign that this is no endless loop.
-pub(crate) fn maybe_looping(old: &State, cur: &State) -> bool {
-    let (o, c) = (old.frame(), cur.frame());
-    old.frames.len() == cur.frames.len() && o.regs == c.regs
+pub(crate) fn maybe_looping(old: &Checkpoint, cur: &State) -> bool {
+    old.depth() == cur.frames.len() && old.frame().is_some_and(|o| o.regs().eq(&cur.frame().regs))
 }
 
 /// Some open iterator has gone on between the two states.
-pub(crate) fn iter_depths_differ(old: &State, cur: &State) -> bool {
-    old.frames.iter().zip(&cur.frames).any(|(of, cf)| {
+pub(crate) fn iter_depths_differ(old: &Checkpoint, cur: &State) -> bool {
+    old.frames().iter().zip(&cur.frames).any(|(of, cf)| {
         of.stack.iter().zip(cf.stack.iter()).any(|(o, c)| match (o.object, c.object) {
             (Some(Object::Iter { depth: a, first: true, .. }), Some(Object::Iter { depth: b, .. })) => a != b,
             _ => false,

@@ -152,7 +152,8 @@ pub struct Stats {
     pub total_states: u64,
     /// States kept, most at one time.
     pub peak_states: u64,
-    /// Bytes of kept states, most at one time. Small parts that states share are counted once.
+    /// Bytes that the proof held, most at one time: states kept and waiting, what was noted of the stack, tables by slot. What
+    /// states share counts once; what an allocator spends on top is not seen. The program itself does not count.
     pub peak_bytes: u64,
     /// State comparisons made.
     pub comparisons: u64,

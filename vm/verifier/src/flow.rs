@@ -55,6 +55,11 @@ impl Flow {
         (slot(next), slot(branch))
     }
 
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.after.as_slice()) + size_of_val(self.starts.as_slice()) + size_of_val(self.before.as_slice())
+    }
+
     /// The slots that lead to a slot, ascending.
     pub fn predecessors(&self, at: usize) -> &[u32] {
         let (Some(start), Some(end)) = (self.starts.get(at), self.starts.get(at + 1)) else { return &[] };

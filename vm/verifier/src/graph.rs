@@ -27,7 +27,7 @@ impl Verifier<'_> {
         let mut order = vec![0u32; n];
         let mut low = vec![0u32; n];
         let mut open = vec![false; n];
-        let mut members: Vec<usize> = Vec::new();
+        let mut members: Vec<u32> = Vec::new();
         let mut work: Vec<(usize, u8)> = Vec::new();
         let mut next_order = 1;
         let mut next_scc = 1;
@@ -42,7 +42,7 @@ impl Verifier<'_> {
                     low[at] = next_order;
                     next_order += 1;
                     open[at] = true;
-                    members.push(at);
+                    members.push(at as u32);
                 }
                 let (a, b) = self.flow.successors(at);
                 let follow = match edge {
@@ -74,14 +74,14 @@ impl Verifier<'_> {
         }
     }
 
-    fn close_component(&mut self, root: usize, members: &mut Vec<usize>, open: &mut [bool], next_scc: &mut u32) {
-        let from = members.iter().rposition(|m| *m == root).unwrap_or(0);
+    fn close_component(&mut self, root: usize, members: &mut Vec<u32>, open: &mut [bool], next_scc: &mut u32) {
+        let from = members.iter().rposition(|m| *m as usize == root).unwrap_or(0);
         let component = members.split_off(from);
         let (a, b) = self.flow.successors(root);
         let itself = a == Some(root) || b == Some(root);
         let callback = self.aux_at(root as u32).call == CallClass::SyncCallback;
         let is_loop = component.len() > 1 || itself || callback;
-        for m in component {
+        for m in component.into_iter().map(|m| m as usize) {
             open[m] = false;
             if is_loop && let Some(aux) = self.aux.get_mut(m) {
                 aux.scc = *next_scc;
@@ -97,8 +97,9 @@ impl Verifier<'_> {
         let effects: Vec<(u16, u16)> = (0..self.code.len()).map(|at| self.effect(at)).collect();
         let mut waits = vec![true; self.code.len()];
         // The last waits on top.
-        let mut work: Vec<usize> = (0..self.code.len()).collect();
+        let mut work: Vec<u32> = (0..self.code.len() as u32).collect();
         while let Some(at) = work.pop() {
+            let at = at as usize;
             waits[at] = false;
             let (a, b) = self.flow.successors(at);
             let after = [a, b].into_iter().flatten().filter_map(|to| self.aux.get(to)).fold(0, |l, x| l | x.live);
@@ -111,7 +112,7 @@ impl Verifier<'_> {
             aux.live = before;
             for &pred in self.flow.predecessors(at) {
                 if !std::mem::replace(&mut waits[pred as usize], true) {
-                    work.push(pred as usize);
+                    work.push(pred);
                 }
             }
         }

@@ -1,19 +1,22 @@
 //! States kept for pruning, and the loops that are being walked.
 //!
 //! Life cycle: a state is kept at a prune point and listed under it; paths that go on from it, or wait in the work list,
-//! count as its branches. One that proves useless is taken off the list; its memory goes when its last branch ends.
+//! count as its branches. One that proves useless is taken off the list, which leaves of it what walks back need; its memory goes
+//! when its last branch ends. A state from which all was walked needs no history any more.
 //!
 //! Nothing here may cost more than in proportion to what the walk does: programs are written to find what does.
+
+use std::sync::Arc;
 
 use foldhash::HashMap;
 
 use crate::precision::Span;
-use crate::state::{HistEntry, State};
+use crate::state::{Checkpoint, Counted, Marks, PackedHistory, Packer, Shared, Slot, State};
 
 /// A kept state.
 #[derive(Debug)]
 pub(crate) struct KeptState {
-    pub state: State,
+    pub state: Checkpoint,
     /// Paths from here that are not walked to their end.
     pub branches: u32,
     pub hits: u32,
@@ -30,12 +33,10 @@ pub(crate) struct KeptState {
     pub marks: u32,
     /// The visit of a loop that it belongs to, 0 if none.
     pub visit: VisitId,
-    /// Bytes that it holds and the state before it does not.
-    pub bytes: u64,
 }
 
 impl KeptState {
-    fn new(state: State, visit: VisitId, bytes: u64) -> KeptState {
+    fn new(state: Checkpoint, visit: VisitId) -> KeptState {
         KeptState {
             state,
             branches: 1,
@@ -47,7 +48,6 @@ impl KeptState {
             all_precise: false,
             marks: 0,
             visit,
-            bytes,
         }
     }
 }
@@ -59,11 +59,14 @@ pub(crate) type VisitId = u32;
 #[derive(Debug)]
 pub(crate) struct Backedge {
     pub span: Span,
-    pub history: Vec<HistEntry>,
+    pub history: PackedHistory,
     pub equal: u32,
     /// Marks of `equal` that were carried over already.
     pub marks: Option<u32>,
 }
+
+/// Back edges of one loop. There may be a hundred thousand: a growing vector would hold them twice while it moves them.
+pub(crate) type Backedges = Vec<Box<Counted<Backedge>>>;
 
 /// One visit of a loop: its component in the innermost frame that is in one, and the calls that led there.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -76,15 +79,17 @@ pub(crate) struct LoopKey {
 pub(crate) struct Visit {
     /// The first state kept in the loop on this visit.
     pub entry: Option<u32>,
-    pub backedges: Vec<Backedge>,
-    /// States that go when the loop is complete: until then, back edges may lead through them.
-    pub unused: Vec<u32>,
+    pub backedges: Backedges,
+    /// States that were walked to their end. What they need no more goes when the loop is complete: until then, back edges may lead
+    /// through them.
+    pub waiting: Vec<u32>,
 }
 
 /// All kept states of one walk.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
-    states: Vec<Option<Box<KeptState>>>,
+    states: Vec<Option<Box<Counted<KeptState>>>>,
+    pub packer: Packer,
     /// By bucket and instruction. Linux's buckets hold several instructions' states; only those of one are looked at.
     lists: HashMap<(u32, u32), Vec<u32>>,
     buckets: u32,
@@ -92,9 +97,9 @@ pub(crate) struct Kept {
     /// The first, which is nobody's, stands for "in no loop".
     visits: Vec<Visit>,
     keeps_all: bool,
+    /// Back edges of all loops.
+    edges: usize,
     pub count: u64,
-    /// Bytes of all that are kept, by [`KeptState::bytes`].
-    pub bytes: u64,
 }
 
 impl Kept {
@@ -135,31 +140,34 @@ impl Kept {
         if visit != 0
             && let Some(v) = self.visits.get_mut(visit as usize)
         {
-            v.backedges.push(edge);
+            v.backedges.push(Box::new(Counted::new(edge)));
+            self.edges += 1;
         }
     }
 
     /// The back edges of a loop if `id` was its entry.
-    pub fn take_backedges(&mut self, visit: VisitId, id: u32) -> Option<Vec<Backedge>> {
+    pub fn take_backedges(&mut self, visit: VisitId, id: u32) -> Option<Backedges> {
         let visit = self.visits.get_mut(visit as usize).filter(|v| v.entry == Some(id))?;
         visit.entry = None;
-        Some(std::mem::take(&mut visit.backedges))
+        let edges = std::mem::take(&mut visit.backedges);
+        self.edges -= edges.len();
+        Some(edges)
     }
 
     /// A loop is complete: what nobody needs any more of its states goes.
     pub fn leave_loop(&mut self, visit: VisitId) {
-        let waiting = self.visits.get_mut(visit as usize).map(|v| std::mem::take(&mut v.unused));
+        let waiting = self.visits.get_mut(visit as usize).map(|v| std::mem::take(&mut v.waiting));
         for id in waiting.into_iter().flatten() {
-            self.free_if_unused(id);
+            self.settle(id);
         }
     }
 
     pub fn get(&self, id: u32) -> Option<&KeptState> {
-        self.states.get(id as usize).and_then(|s| s.as_deref())
+        self.states.get(id as usize).and_then(|s| s.as_deref()).map(|s| &**s)
     }
 
     pub fn get_mut(&mut self, id: u32) -> Option<&mut KeptState> {
-        self.states.get_mut(id as usize).and_then(|s| s.as_deref_mut())
+        self.states.get_mut(id as usize).and_then(|s| s.as_deref_mut()).map(|s| &mut **s)
     }
 
     fn bucket(&self, insn: u32, callsite: u32) -> (u32, u32) {
@@ -180,26 +188,38 @@ impl Kept {
         self.states.len() as u32
     }
 
+    /// All states, unpacked.
     pub fn take(&mut self) -> Vec<State> {
-        std::mem::take(&mut self.states).into_iter().flatten().map(|k| k.state).collect()
+        let mut frames = HashMap::default();
+        let states = std::mem::take(&mut self.states);
+        let mut frame = |packed: &Shared<_>| {
+            let unpack = || Counted::shared(crate::state::PackedFrame::unpack(packed));
+            Shared::clone(frames.entry(Arc::as_ptr(packed)).or_insert_with(unpack))
+        };
+        states.iter().flatten().map(|kept| kept.state.state(&mut frame)).collect()
     }
 
-    /// Keeps a state that no path is compared with; one goes on from it.
-    pub fn add_aside(&mut self, state: State, visit: VisitId) -> u32 {
+    fn insert(&mut self, state: &State, insn: u32, visit: VisitId, aside: bool) -> u32 {
         let id = self.states.len() as u32;
-        self.states.push(Some(Box::new(KeptState { aside: true, dropped: true, ..KeptState::new(state, visit, 0) })));
+        let before = state.parent.and_then(|p| self.states.get(p as usize)).and_then(Option::as_deref);
+        let packed = Checkpoint::new(state, insn, before.map(|k| &k.state), &mut self.packer);
+        let kept = KeptState { aside, dropped: aside, ..KeptState::new(packed, visit) };
+        self.states.push(Some(Box::new(Counted::new(kept))));
         id
     }
 
+    /// Keeps a state that no path is compared with; one goes on from it.
+    pub fn add_aside(&mut self, state: &State, insn: u32, visit: VisitId) -> u32 {
+        self.insert(state, insn, visit, true)
+    }
+
     /// Keeps a state; one path goes on from it.
-    pub fn add(&mut self, state: State, callsite: u32, visit: VisitId) -> u32 {
-        let id = self.states.len() as u32;
-        let bucket = self.bucket(state.insn, callsite);
-        let bytes = state.bytes(state.parent.and_then(|p| self.get(p)).map(|p| &p.state));
-        self.bytes += bytes;
-        self.states.push(Some(Box::new(KeptState::new(state, visit, bytes))));
+    pub fn add(&mut self, state: &State, insn: u32, callsite: u32, visit: VisitId) -> u32 {
+        let id = self.insert(state, insn, visit, false);
+        let bucket = self.bucket(insn, callsite);
         self.lists.entry(bucket).or_default().push(id);
         self.count += 1;
+        self.packer.expect(self.count);
         id
     }
 
@@ -209,10 +229,24 @@ impl Kept {
         if let Some(list) = self.lists.get_mut(&bucket) {
             list.retain(|s| *s != id);
         }
+        let keeps_all = self.keeps_all;
         if let Some(s) = self.get_mut(id) {
             s.dropped = true;
+            if !keeps_all && s.branches > 0 {
+                s.state.give_up_frames();
+            }
         }
-        self.free_if_unused(id);
+        self.settle(id);
+    }
+
+    /// Forgets what is dead in a state: all registers and slots but those that are `live`, by frame.
+    pub fn forget_all_but(&mut self, id: u32, live: &[Marks]) {
+        let Some(kept) = self.states.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
+        for (frame, live) in kept.state.frames_mut().iter_mut().zip(live) {
+            let reg = |i: usize| i < 10 && !live.reg(i);
+            let slot = |i: usize, s: &Slot| !live.slot(i) && s.object.is_none() && *s != Slot::EMPTY;
+            self.packer.forget(frame, reg, slot);
+        }
     }
 
     pub fn add_branch(&mut self, id: u32) {
@@ -229,23 +263,37 @@ impl Kept {
         })
     }
 
-    /// Frees a state that is off the list, walked to the end, and in no loop that is still being walked.
-    pub fn free_if_unused(&mut self, id: u32) {
-        let Some(kept) = self.get(id).filter(|s| s.dropped && s.branches == 0) else { return };
+    /// Of a state that was walked to its end and is in no loop that is still being walked, nobody needs the history; if it is off
+    /// the list, nobody needs the rest either.
+    pub fn settle(&mut self, id: u32) {
+        let Some(kept) = self.get(id).filter(|s| s.branches == 0) else { return };
         if self.keeps_all {
             return;
         }
-        let (visit, bytes) = (kept.visit, kept.bytes);
+        let (visit, dropped) = (kept.visit, kept.dropped);
         if self.in_open_loop(visit) {
             if let Some(v) = self.visits.get_mut(visit as usize) {
-                v.unused.push(id);
+                v.waiting.push(id);
             }
             return;
         }
-        if let Some(place) = self.states.get_mut(id as usize) {
-            *place = None;
+        if !dropped {
+            if let Some(kept) = self.get_mut(id) {
+                kept.state.give_up_history();
+            }
+            return;
         }
-        self.count = self.count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
+        if let Some(place) = self.states.get_mut(id as usize).filter(|place| place.is_some()) {
+            *place = None;
+            self.count = self.count.saturating_sub(1);
+        }
+    }
+
+    /// Bytes of the tables around the states.
+    pub fn table_bytes(&self) -> u64 {
+        let visits = self.visits.len() * size_of::<Visit>() + self.visit_ids.len() * size_of::<(LoopKey, VisitId)>();
+        let lists = self.lists.len() * size_of::<((u32, u32), Vec<u32>)>();
+        let ids = self.count as usize * size_of::<u32>() + self.edges * size_of::<usize>();
+        (self.states.capacity() * size_of::<usize>() + visits + lists + ids + self.packer.table_bytes()) as u64
     }
 }

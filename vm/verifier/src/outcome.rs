@@ -40,6 +40,7 @@ impl Verifier<'_> {
         self.find_live_registers();
         let bounds = self.subs.iter().map(|s| (s.start, s.end)).collect();
         self.liveness = StackLiveness::new(std::mem::take(&mut self.flow), bounds);
+        self.weigh_tables();
         Ok(())
     }
 

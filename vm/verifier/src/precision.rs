@@ -10,7 +10,7 @@ use crate::code::{CallClass, Code};
 use crate::env::Verifier;
 use crate::kept::Backedge;
 use crate::reason::Check;
-use crate::state::{HistEntry, Linked, MAX_FRAMES, Marks, Slot, State};
+use crate::state::{Back, Checkpoint, HistEntry, Linked, MAX_FRAMES, Marks, State};
 
 /// Registers and stack slots whose values are wanted, by frame.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +110,7 @@ impl Wanted {
 
     /// If one of several registers that were refined together is wanted, all are.
     fn sync_linked(&mut self, hist: Option<&HistEntry>) {
-        let Some(set) = hist.and_then(|h| h.linked.as_deref()) else { return };
+        let Some(set) = hist.and_then(|h| h.linked.as_ref()) else { return };
         if !set.as_slice().iter().any(|l| self.has_linked(l)) {
             return;
         }
@@ -220,7 +220,7 @@ impl Verifier<'_> {
         let history = std::mem::take(&mut self.cur.history);
         let mut been = std::mem::take(&mut self.walked_back);
         let span = Span::of(&self.cur);
-        let changed = self.walk_back(&history, span, wanted, Some(&mut been));
+        let changed = self.walk_back(history.back(), span, wanted, Some(&mut been));
         self.walked_back = been;
         self.cur.history = history;
         changed
@@ -229,41 +229,29 @@ impl Verifier<'_> {
     /// As [`Verifier::propagate_precision`], for a path that was put aside.
     pub fn propagate_precision_to(&mut self, edge: &Backedge) -> bool {
         let Some(wanted) = self.precise_in(edge.equal) else { return false };
-        self.walk_back(&edge.history, edge.span, wanted, None)
+        self.walk_back(edge.history.back(), edge.span, wanted, None)
     }
 
     fn precise_in(&self, old: u32) -> Option<Wanted> {
         let old = &self.kept.get(old)?.state;
+        if !old.has_marks() {
+            return None;
+        }
         let mut wanted = Wanted::new(old.top());
-        for (n, frame) in old.frames.iter().enumerate() {
-            let marks = old.marks_of(n);
-            for (i, r) in frame.regs.iter().enumerate() {
-                if marks.reg(i) && r.is_scalar() {
-                    wanted.add_reg(n, i);
-                }
-            }
-            for (i, s) in frame.stack.iter().enumerate() {
-                if marks.slot(i) && s.is_spilled_scalar() {
-                    wanted.add_slot(n, i);
-                }
-            }
+        for n in 0..old.depth().min(MAX_FRAMES) {
+            let precise = old.scalars(n, old.marks_of(n));
+            (wanted.regs[n], wanted.slots[n]) = (precise.regs, precise.slots);
         }
         (!wanted.empty()).then_some(wanted)
     }
 
     /// Walks back from a state. Marks kept states; true if any mark is new.
-    fn walk_back(
-        &mut self,
-        history: &[HistEntry],
-        span: Span,
-        mut wanted: Wanted,
-        been: Option<&mut WalkedBack>,
-    ) -> bool {
+    fn walk_back(&mut self, back: Back<'_>, span: Span, mut wanted: Wanted, been: Option<&mut WalkedBack>) -> bool {
         let begin = span.parent;
         let mut trail = Trail { skip: true, subseq: None, been };
         let mut changed = false;
         let mut span = span;
-        let mut lost = self.walk_span(history, span, &mut wanted, &mut trail).is_err();
+        let mut lost = self.walk_span(back, span, &mut wanted, &mut trail).is_err();
         trail.been = None;
         while !lost && !wanted.empty() {
             let Some(parent) = span.parent else {
@@ -281,10 +269,14 @@ impl Verifier<'_> {
             if span.last == u32::MAX || wanted.empty() {
                 break;
             }
-            let history = std::mem::take(&mut kept.state.history);
-            lost = self.walk_span(&history, span, &mut wanted, &mut trail).is_err();
+            let Some(history) = kept.state.take_history() else {
+                // Given up: nothing is known of the way here.
+                lost = true;
+                break;
+            };
+            lost = self.walk_span(history.back(), span, &mut wanted, &mut trail).is_err();
             if let Some(kept) = self.kept.get_mut(parent) {
-                kept.state.history = history;
+                kept.state.put_history(history);
             }
         }
         if lost { self.mark_all_precise(begin) || changed } else { changed }
@@ -292,24 +284,22 @@ impl Verifier<'_> {
 
     fn walk_span(
         &mut self,
-        history: &[HistEntry],
+        mut back: Back<'_>,
         span: Span,
         wanted: &mut Wanted,
         trail: &mut Trail<'_>,
     ) -> Result<(), Lost> {
         let mut at = span.last;
-        let mut end = history.len();
         loop {
             self.stats.precision_steps += 1;
             if !std::mem::take(&mut trail.skip) {
-                let hist = end.checked_sub(1).and_then(|i| history.get(i)).filter(|h| h.insn == at);
-                self.step_back(at, trail.subseq, hist, wanted)?;
+                self.step_back(at, trail.subseq, back.entry().filter(|h| h.insn == at), wanted)?;
             }
             if wanted.empty() {
                 return Ok(());
             }
             trail.subseq = Some(at);
-            match previous(history, span.first, at, &mut end) {
+            match back.previous(span.first, at) {
                 Some(prev) => at = prev,
                 None => return Ok(()),
             }
@@ -319,7 +309,7 @@ impl Verifier<'_> {
             }
             if at.is_multiple_of(WalkedBack::EVERY)
                 && let Some(been) = trail.been.as_deref_mut()
-                && been.been(end, at, wanted)
+                && been.been(back.left(), at, wanted)
             {
                 *wanted = Wanted::new(wanted.frame);
                 return Ok(());
@@ -447,24 +437,6 @@ impl Verifier<'_> {
     }
 }
 
-/// The instruction before `at` on the path, and how much of the history is left.
-pub(crate) fn previous(history: &[HistEntry], first: u32, at: u32, end: &mut usize) -> Option<u32> {
-    if at == first {
-        match *end {
-            0 => return None,
-            1 if history.first().is_some_and(|h| h.insn == at) => return None,
-            _ => {}
-        }
-    }
-    match end.checked_sub(1).and_then(|i| history.get(i)) {
-        Some(h) if h.insn == at => {
-            *end -= 1;
-            Some(h.prev)
-        }
-        _ => at.checked_sub(1),
-    }
-}
-
 /// A legacy packet load beyond the packet ended its subprogram with 0: from the caller back into the callee.
 fn back_failed_load(w: &mut Wanted) -> Result<(), Lost> {
     w.clear(Reg::R0);
@@ -499,26 +471,16 @@ fn back_store(base: Reg, src: Operand, stack: Option<(u8, u8)>, w: &mut Wanted) 
 }
 
 /// Marks what is wanted in a kept state; what is no scalar, or was marked before, is no longer wanted.
-fn mark_state(state: &mut State, w: &mut Wanted) -> bool {
+fn mark_state(state: &mut Checkpoint, w: &mut Wanted) -> bool {
     let mut changed = false;
-    for n in 0..state.frames.len().min(MAX_FRAMES) {
-        let (mut regs, mut slots) = (w.regs[n], w.slots[n]);
-        if regs == 0 && slots == 0 {
+    for n in 0..state.depth().min(MAX_FRAMES) {
+        if w.regs[n] == 0 && w.slots[n] == 0 {
             continue;
         }
-        let (frame, had) = (&state.frames[n], state.marks_of(n));
-        for (i, r) in frame.regs.iter().enumerate() {
-            if had.reg(i) || !r.is_scalar() {
-                regs &= !(1 << i);
-            }
-        }
-        for i in 0..64 {
-            if had.slot(i) || !frame.slot(i).is_some_and(Slot::is_spilled_scalar) {
-                slots &= !(1 << i);
-            }
-        }
-        changed |= state.mark(n, Marks { regs, slots });
-        (w.regs[n], w.slots[n]) = (regs, slots);
+        let had = state.marks_of(n);
+        let new = state.scalars(n, Marks { regs: w.regs[n] & !had.regs, slots: w.slots[n] & !had.slots });
+        changed |= state.mark(n, new);
+        (w.regs[n], w.slots[n]) = (new.regs, new.slots);
     }
     changed
 }

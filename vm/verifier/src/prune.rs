@@ -6,7 +6,9 @@ use crate::equal::{Exactness, iter_depths_differ, maybe_looping, states_equal};
 use crate::kept::{Backedge, LoopKey, VisitId};
 use crate::precision::Span;
 use crate::reason::{Check, Reason};
-use crate::state::{Access, IterState, Object, RegState, Slot, State};
+use crate::state::{
+    Access, Checkpoint, Counted, IterState, Marks, Object, PackedHistory, RegState, Slot, State, meter,
+};
 
 pub(crate) use crate::equal::IdMap;
 
@@ -80,7 +82,7 @@ impl Verifier<'_> {
             let exact = if in_loop { Exactness::RangeWithin } else { Exactness::NotExact };
             return Ok(if self.same(id, exact) { Seen::Hit(in_loop) } else { Seen::Miss });
         }
-        if kept.state.frame().async_entry == self.cur.frame().async_entry
+        if kept.state.frame().is_some_and(|f| f.async_entry == self.cur.frame().async_entry)
             && let Some(seen) = self.compare_unfinished(id)?
         {
             return Ok(seen);
@@ -118,7 +120,8 @@ impl Verifier<'_> {
             && old.callback_unroll_depth == self.cur.callback_unroll_depth
             && !iter_depths_differ(old, &self.cur);
         if endless && self.same(id, Exactness::Exact) {
-            let old = self.kept.get(id).map_or_else(String::new, |k| self.state_text(&k.state));
+            let old = self.kept.get(id).map(|k| k.state.state(|f| Counted::shared(f.unpack())));
+            let old = old.map_or_else(String::new, |old| self.state_text(&old));
             return Reason::InfiniteLoop { at: insn as usize, cur: self.state_text(&self.cur), old }.fail();
         }
         Ok(None)
@@ -148,7 +151,7 @@ impl Verifier<'_> {
         if in_loop {
             let visit = self.kept.get(id).map_or(0, |k| k.visit);
             let span = Span::of(&self.cur);
-            let edge = Backedge { span, history: std::mem::take(&mut self.cur.history), equal: id, marks: None };
+            let edge = Backedge { span, history: PackedHistory::of(&self.cur.history), equal: id, marks: None };
             self.kept.add_backedge(visit, edge);
         }
     }
@@ -168,13 +171,11 @@ impl Verifier<'_> {
     /// Keeps a state that pruning does not need, for [`crate::embed`] alone: it learns what must be precise in it as others do,
     /// and nothing else sees it.
     pub fn keep_aside(&mut self, insn: u32) {
-        let mut state = self.cur.clone();
-        state.insn = insn;
+        let key = self.loop_key(&self.cur, insn);
+        let visit = self.kept.visit_id(key);
+        let id = self.kept.add_aside(&self.cur, insn, visit);
         self.cur.passed += self.cur.history.len() as u32;
         self.cur.history.clear();
-        let key = self.loop_key(&state);
-        let visit = self.kept.visit_id(key);
-        let id = self.kept.add_aside(state, visit);
         self.walked_back.clear();
         self.cur.parent = Some(id);
         self.cur.first_insn = insn;
@@ -184,33 +185,33 @@ impl Verifier<'_> {
         self.stats.total_states += 1;
         self.prev_jmps = self.jmps;
         self.prev_processed = self.stats.insns_processed;
-        let mut state = self.cur.clone();
-        state.insn = insn;
+        let before = meter::held();
+        let key = self.loop_key(&self.cur, insn);
+        let visit = self.kept.visit_id(key);
+        let id = self.kept.add(&self.cur, insn, callsite, visit);
+        // Less than nothing where room was made for it.
+        let bytes = u64::try_from(meter::held().wrapping_sub(before) as i64).unwrap_or(0);
         // The kept state owns the history up to here; the path goes on with an empty one.
         self.cur.history.clear();
         self.cur.passed = 0;
-        let depth = state.dfs_depth;
-        let key = self.loop_key(&state);
-        let visit = self.kept.visit_id(key);
-        let id = self.kept.add(state, callsite, visit);
         self.kept.enter_loop(visit, id);
         self.walked_back.clear();
         self.cur.parent = Some(id);
         self.cur.first_insn = insn;
-        self.cur.dfs_depth = depth + 1;
+        self.cur.dfs_depth += 1;
         self.stats.peak_states = self.stats.peak_states.max(self.kept.count);
-        self.stats.peak_bytes = self.stats.peak_bytes.max(self.kept.bytes);
-        if let (Some(cost), Some(kept)) = (self.costs.of(self.cur.frame().subprog), self.kept.get(id)) {
+        self.weigh();
+        if let Some(cost) = self.costs.of(self.cur.frame().subprog) {
             cost.states += 1;
-            cost.bytes += kept.bytes;
+            cost.bytes += bytes;
         }
     }
 
     /// The loop that a state is in: that of its outermost frame that is in one.
-    fn loop_key(&self, state: &State) -> Option<LoopKey> {
+    fn loop_key(&self, state: &State, insn: u32) -> Option<LoopKey> {
         let mut callsites = Vec::new();
         for n in 0..state.frames.len() {
-            let at = state.frame_insn(n);
+            let at = if n == state.top() { insn } else { state.frame_insn(n) };
             let scc = self.aux_at(at).scc;
             if scc != 0 {
                 return Some(LoopKey { callsites, scc });
@@ -230,7 +231,7 @@ impl Verifier<'_> {
             let Some(kept) = self.kept.get(id) else { return };
             next = kept.state.parent;
             self.leave_loop(id, kept.visit);
-            self.kept.free_if_unused(id);
+            self.kept.settle(id);
         }
     }
 
@@ -288,35 +289,30 @@ impl Verifier<'_> {
         kept.cleaned = true;
         let aux = &self.aux;
         let calls_back = |site: u32| aux.get(site as usize).is_some_and(|a| a.call == CallClass::SyncCallback);
-        let live = self.liveness.live_slots(&kept.state, calls_back);
-        for (n, live) in live.into_iter().enumerate() {
-            let at = kept.state.frame_insn(n) as usize;
-            let regs = self.aux.get(at).map_or(u16::MAX, |a| a.live);
-            let frame = kept.state.frame_at_mut(n);
-            for (i, r) in frame.regs.iter_mut().enumerate().take(10) {
-                if regs & (1 << i) == 0 {
-                    *r = RegState::NOT_INIT;
-                }
-            }
-            let dead = |(i, s): (usize, &Slot)| live & (1 << (i & 63)) == 0 && s.object.is_none() && *s != Slot::EMPTY;
-            if frame.stack.iter().enumerate().any(dead) {
-                for i in 0..frame.stack.len() {
-                    let forget = frame.slot(i).is_some_and(|s| dead((i, s)));
-                    if forget {
-                        *frame.slot_mut(i) = Slot::EMPTY;
-                    }
-                }
-            }
-        }
+        let slots = self.liveness.live_slots(&kept.state, calls_back);
+        let live: Vec<Marks> = slots
+            .into_iter()
+            .enumerate()
+            .map(|(n, slots)| {
+                let at = kept.state.frame_insn(n) as usize;
+                Marks { regs: aux.get(at).map_or(u16::MAX, |a| a.live), slots }
+            })
+            .collect();
+        self.kept.forget_all_but(id, &live);
     }
 
     /// The newest kept state at an instruction that the path of `state` went through.
     pub fn previous_entry(&self, state: &State, insn: u32) -> Option<u32> {
-        let callsite = state.frame().callsite;
-        self.kept.list(insn, callsite).iter().rev().copied().find(|id| {
-            self.kept
-                .get(*id)
-                .is_some_and(|k| k.branches > 0 && k.state.same_callsites(state) && k.state.dfs_depth < state.dfs_depth)
+        let callsites: Vec<u32> = state.frames.iter().map(|f| f.callsite).collect();
+        self.entry_before(&callsites, state.dfs_depth, insn)
+    }
+
+    fn entry_before(&self, callsites: &[u32], depth: u32, insn: u32) -> Option<u32> {
+        let same = |k: &Checkpoint| {
+            k.depth() == callsites.len() && callsites.iter().enumerate().all(|(n, site)| k.callsite(n) == Some(*site))
+        };
+        self.kept.list(insn, callsites.last().copied()?).iter().rev().copied().find(|id| {
+            self.kept.get(*id).is_some_and(|k| k.branches > 0 && k.state.dfs_depth < depth && same(&k.state))
         })
     }
 
@@ -326,14 +322,14 @@ impl Verifier<'_> {
         while parent.aside {
             parent = parent.state.parent.and_then(|p| self.kept.get(p))?;
         }
-        self.previous_entry(&parent.state, insn)
+        let callsites: Vec<u32> = (0..parent.state.depth()).filter_map(|n| parent.state.callsite(n)).collect();
+        self.entry_before(&callsites, parent.state.dfs_depth, insn)
     }
 
     /// Forgets scalars that changed since the last round and that nothing depended on, so that the loop comes to rest.
     pub fn widen(&self, old: u32, state: &mut State) {
         let Some(old) = self.kept.get(old).map(|k| &k.state) else { return };
-        for n in 0..state.frames.len().min(old.frames.len()) {
-            let of = old.frame_at(n);
+        for (n, of) in old.frames().iter().enumerate().take(state.frames.len()) {
             let marks = old.marks_of(n);
             let changed = |o: &RegState, c: &RegState| {
                 o.is_scalar() && c.is_scalar() && (o.var != c.var || (o.id == 0) != (c.id == 0))
@@ -343,16 +339,19 @@ impl Verifier<'_> {
                 !marks.slot(i) && o.is_spill() && c.is_spill() && changed(o.spilled(), c.spilled())
             };
             let now = state.frame_at(n);
-            let in_regs = of.regs.iter().zip(&now.regs).enumerate().any(|(i, (o, c))| changed_reg(i, o, c));
-            let in_stack = of.stack.iter().zip(now.stack.iter()).enumerate().any(|(i, (o, c))| changed_slot(i, o, c));
+            let in_regs = of.regs().zip(&now.regs).enumerate().any(|(i, (o, c))| changed_reg(i, o, c));
+            let in_stack = of.stack.changed(&now.stack).any(|(i, o, c)| changed_slot(i, o, c));
             if !in_regs && !in_stack {
                 continue;
             }
             let frame = state.frame_at_mut(n);
-            for (i, (o, c)) in of.regs.iter().zip(&mut frame.regs).enumerate() {
+            for (i, (o, c)) in of.regs().zip(&mut frame.regs).enumerate() {
                 if changed_reg(i, o, c) {
                     *c = RegState::UNKNOWN;
                 }
+            }
+            if !in_stack {
+                continue;
             }
             for (i, o) in of.stack.iter().enumerate() {
                 if frame.slot(i).is_some_and(|c| changed_slot(i, o, c))

@@ -1,13 +1,11 @@
 //! Dynptrs: two stack slots that only helpers and kfuncs fill, read and release (Linux: `process_dynptr_func`).
 
-use std::sync::Arc;
-
 use backstop_isa::{Reg, Size};
 
 use crate::check::mem::{Access, Value};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
-use crate::state::{Byte, DynptrKind, Flags, Kind, MAX_STACK, Object, RegState, Slot, spi};
+use crate::state::{Byte, Counted, DynptrKind, Flags, Kind, MAX_STACK, Object, RegState, Slot, spi};
 
 /// A dynptr that an argument points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,7 +82,7 @@ impl Verifier<'_> {
             let owner = RegState { id, ref_id, ..RegState::pointer(Kind::Stack(frame as u8)) };
             *self.cur.frame_at_mut(frame).slot_mut(n) = Slot {
                 bytes: [Byte::Dynptr; 8],
-                reg: Some(Arc::new(owner)),
+                reg: Some(Counted::shared(owner)),
                 object: Some(Object::Dynptr { kind, first }),
             };
             self.liveness.now.write(frame, n);

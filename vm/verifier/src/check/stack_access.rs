@@ -1,14 +1,12 @@
 //! Loads from and stores to the stack.
 
-use std::sync::Arc;
-
 use backstop_isa::Reg;
 
 use crate::check::mem::{Access, Value};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
 use crate::resolve::MAX_VAR_OFF;
-use crate::state::{self, Byte, FrameRole, Kind, MAX_STACK, RegState, Slot, byte_in_slot, spi};
+use crate::state::{self, Byte, Counted, FrameRole, Kind, MAX_STACK, RegState, Slot, byte_in_slot, spi};
 
 impl Verifier<'_> {
     pub(super) fn access_stack(&mut self, a: &Access, frame: usize, reg: &RegState, off: i32) -> Check {
@@ -248,7 +246,7 @@ impl Verifier<'_> {
     fn spill(&mut self, frame: usize, slot_no: usize, value: RegState, size: usize) {
         let keep_invalid = self.leaks_allowed();
         let slot = self.cur.frame_at_mut(frame).slot_mut(slot_no);
-        slot.reg = Some(Arc::new(value));
+        slot.reg = Some(Counted::shared(value));
         slot.object = None;
         for (i, b) in slot.bytes.iter_mut().enumerate() {
             if i < size {

@@ -36,7 +36,6 @@ impl Claims {
     pub(crate) fn new(verifier: &mut Verifier<'_>, program: Arc<Program>) -> Claims {
         let mut states: HashMap<u32, Vec<State>> = HashMap::new();
         for mut state in std::mem::take(&mut verifier.claimed) {
-            state.history = Vec::new();
             state.parent = None;
             states.entry(state.insn).or_default().push(state);
         }

@@ -5,7 +5,6 @@
 //! opened) must lead on as they do, since pruning relied on that: a refusal on the way is a violation too.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use backstop_isa::Instr;
 
@@ -16,7 +15,7 @@ use super::violation::{Violation, ViolationKind};
 use crate::code::CallClass;
 use crate::env::Verifier;
 use crate::explore::Step;
-use crate::state::{Frame, State};
+use crate::state::{Frame, Shared, State};
 
 /// States of a checkpoint that are followed.
 const MAX_STATES: usize = 4;
@@ -87,7 +86,7 @@ impl Claims {
         let mut others = Vec::new();
         for state in self.at(slot) {
             let Some(base) = base_of(self, state, view) else { continue };
-            let begun = |(n, f): (usize, &Arc<Frame>)| f.callback_depth <= rounds(base + n);
+            let begun = |(n, f): (usize, &Shared<Frame>)| f.callback_depth <= rounds(base + n);
             if !state.frames.iter().enumerate().all(begun) {
                 continue;
             }

@@ -3,9 +3,12 @@
 //! The marks stand beside the frames, not in them: a state is marked after it was kept, and its frames go on being shared with
 //! the states around it. The state that walks has none.
 
-use super::State;
+use backstop_isa::Reg;
 
-/// Precise scalars of one frame: registers, and spilled ones by slot.
+use super::meter::Row;
+use super::{MAX_FRAMES, State};
+
+/// Values of one frame: registers, and what is spilled, by slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Marks {
     pub regs: u16,
@@ -13,6 +16,13 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
+    pub const ALL: Marks = Marks { regs: (1 << Reg::COUNT) - 1, slots: u64::MAX };
+
+    /// Those of both.
+    pub const fn both(self, other: Marks) -> Marks {
+        Marks { regs: self.regs & other.regs, slots: self.slots & other.slots }
+    }
+
     pub const fn reg(self, i: usize) -> bool {
         self.regs & (1 << (i & 15)) != 0
     }
@@ -22,37 +32,44 @@ impl Marks {
     }
 }
 
-impl State {
-    pub fn marks_of(&self, frame: usize) -> Marks {
-        self.marks.get(frame).copied().unwrap_or_default()
+/// Marks by frame. Most are of registers.
+#[derive(Debug, Default)]
+pub(crate) struct AllMarks {
+    regs: [u16; MAX_FRAMES],
+    /// Up to the innermost frame that has any.
+    slots: Row<u64>,
+}
+
+impl AllMarks {
+    pub fn of(&self, frame: usize) -> Marks {
+        Marks {
+            regs: self.regs.get(frame).copied().unwrap_or_default(),
+            slots: self.slots.get(frame).copied().unwrap_or_default(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty() && self.regs.iter().all(|r| *r == 0)
     }
 
     /// Adds marks; true if any is new.
-    pub fn mark(&mut self, frame: usize, add: Marks) -> bool {
-        let old = self.marks_of(frame);
-        let new = Marks { regs: old.regs | add.regs, slots: old.slots | add.slots };
-        if new == old {
-            return false;
+    pub fn add(&mut self, frame: usize, add: Marks) -> bool {
+        let old = self.of(frame);
+        let Some(regs) = self.regs.get_mut(frame) else { return false };
+        *regs |= add.regs;
+        if add.slots & !old.slots != 0 {
+            if self.slots.len() <= frame {
+                let missing = std::iter::repeat_n(0, frame + 1 - self.slots.len());
+                self.slots = self.slots.iter().copied().chain(missing).collect();
+            }
+            self.slots[frame] |= add.slots;
         }
-        if self.marks.is_empty() {
-            self.marks = vec![Marks::default(); self.frames.len()].into_boxed_slice();
-        }
-        if let Some(marks) = self.marks.get_mut(frame) {
-            *marks = new;
-        }
-        true
+        self.of(frame) != old
     }
+}
 
-    /// Marks every scalar; true if any was not.
-    pub fn mark_all(&mut self) -> bool {
-        let mut changed = false;
-        for n in 0..self.frames.len() {
-            let frame = &self.frames[n];
-            let regs = frame.regs.iter().enumerate().filter(|(_, r)| r.is_scalar()).fold(0, |m, (i, _)| m | 1 << i);
-            let spilled = frame.stack.iter().enumerate().filter(|(_, s)| s.is_spilled_scalar());
-            let slots = spilled.fold(0, |m, (i, _)| m | 1 << (i & 63));
-            changed |= self.mark(n, Marks { regs, slots });
-        }
-        changed
+impl State {
+    pub fn marks_of(&self, frame: usize) -> Marks {
+        self.marks.get(frame).copied().unwrap_or_default()
     }
 }

@@ -3,23 +3,29 @@
 //! Frames are shared copy-on-write: keeping a state, or branching, copies a few pointers; a frame is copied when it is first
 //! written after that.
 
+mod checkpoint;
 mod held;
 mod history;
 mod marks;
+pub(crate) mod meter;
+mod packed;
 mod reg;
 mod stack;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use backstop_isa::Reg;
 
+pub(crate) use checkpoint::Checkpoint;
 pub(crate) use held::{Held, RefKind};
-pub(crate) use history::{Access, HistEntry, Linked, LinkedSet};
+pub(crate) use history::{Access, Back, HistEntry, History, Linked, LinkedSet, PackedHistory};
 pub(crate) use marks::Marks;
+pub(crate) use meter::{Counted, Shared};
+pub(crate) use packed::{PackedFrame, Packer};
 pub(crate) use reg::{
     ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, BtfRef, Flags, Kind, MapId, RegState, type_name,
 };
-pub(crate) use stack::{Byte, DynptrKind, IterKind, IterState, MAX_STACK, Object, Slot, Slots, byte_in_slot, spi};
+pub(crate) use stack::{Byte, DynptrKind, IterKind, IterState, MAX_STACK, Object, Slot, Stack, byte_in_slot, spi};
 
 /// Deepest chain of calls.
 pub(crate) const MAX_FRAMES: usize = 8;
@@ -31,7 +37,7 @@ pub(crate) const NO_CALLSITE: u32 = u32::MAX;
 pub(crate) type RetRange = (i32, i32);
 
 /// What kind of function a frame runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum FrameRole {
     #[default]
     Plain,
@@ -46,7 +52,7 @@ pub(crate) enum FrameRole {
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub regs: [RegState; Reg::COUNT],
-    pub stack: Arc<Slots>,
+    pub stack: Stack,
     /// Subprogram that it runs.
     pub subprog: u32,
     /// Slot of the call.
@@ -58,6 +64,8 @@ pub(crate) struct Frame {
     pub callback_depth: u32,
     /// How deep asynchronous callbacks are entered from each other.
     pub async_entry: u32,
+    /// The frame packed, as long as it is not written.
+    pub packed: OnceLock<Shared<PackedFrame>>,
 }
 
 impl Frame {
@@ -68,13 +76,14 @@ impl Frame {
         }
         Frame {
             regs,
-            stack: Arc::new(Vec::new()),
+            stack: Stack::default(),
             subprog,
             callsite,
             role: FrameRole::Plain,
             ret_range: (0, 1),
             callback_depth: 0,
             async_entry: 0,
+            packed: OnceLock::new(),
         }
     }
 
@@ -93,20 +102,13 @@ impl Frame {
 
     /// Slot at an index, made if missing. Indices come from offsets within the 512 bytes.
     pub fn slot_mut(&mut self, spi: usize) -> &mut Slot {
-        let stack = Arc::make_mut(&mut self.stack);
         let spi = spi.min(MAX_STACK as usize / 8 - 1);
-        if stack.len() <= spi {
-            stack.resize(spi + 1, Slot::EMPTY);
-        }
-        &mut stack[spi]
+        self.stack.slot_mut(spi)
     }
 
     /// Makes room for `bytes` of stack.
     pub fn grow(&mut self, bytes: i32) {
-        let slots = (bytes.clamp(0, MAX_STACK) as usize).div_ceil(8);
-        if self.stack.len() < slots {
-            Arc::make_mut(&mut self.stack).resize(slots, Slot::EMPTY);
-        }
+        self.stack.grow((bytes.clamp(0, MAX_STACK) as usize).div_ceil(8));
     }
 
     pub fn allocated(&self) -> i32 {
@@ -117,7 +119,7 @@ impl Frame {
 /// A path's state before one instruction.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    pub frames: Vec<Arc<Frame>>,
+    pub frames: Vec<Shared<Frame>>,
     pub held: Arc<Held>,
     /// Instruction it stands before.
     pub insn: u32,
@@ -132,19 +134,19 @@ pub(crate) struct State {
     pub may_goto_depth: u32,
     pub callback_unroll_depth: u32,
     /// Jumps and stack accesses since the parent.
-    pub history: Vec<HistEntry>,
+    pub history: History,
     /// Entries that the history had before states were kept aside.
     pub passed: u32,
     /// Runs in a context that may sleep.
     pub sleepable: bool,
-    /// Precise scalars by frame, once it is kept. Empty if there are none.
+    /// Precise scalars by frame, of a state that was kept. Empty if there are none.
     pub marks: Box<[Marks]>,
 }
 
 impl State {
     pub fn new(frame: Frame, sleepable: bool, insn: u32) -> State {
         State {
-            frames: vec![Arc::new(frame)],
+            frames: vec![Counted::shared(frame)],
             held: Arc::new(Held::default()),
             insn,
             last_insn: u32::MAX,
@@ -153,7 +155,7 @@ impl State {
             dfs_depth: 0,
             may_goto_depth: 0,
             callback_unroll_depth: 0,
-            history: Vec::new(),
+            history: History::default(),
             passed: 0,
             sleepable,
             marks: Box::default(),
@@ -171,7 +173,7 @@ impl State {
 
     pub fn frame_mut(&mut self) -> &mut Frame {
         let top = self.frames.len() - 1;
-        Arc::make_mut(&mut self.frames[top])
+        written(&mut self.frames[top])
     }
 
     pub fn frame_at(&self, n: usize) -> &Frame {
@@ -180,7 +182,7 @@ impl State {
 
     pub fn frame_at_mut(&mut self, n: usize) -> &mut Frame {
         let n = n.min(self.frames.len() - 1);
-        Arc::make_mut(&mut self.frames[n])
+        written(&mut self.frames[n])
     }
 
     pub fn reg(&self, r: Reg) -> &RegState {
@@ -207,29 +209,6 @@ impl State {
         }
     }
 
-    pub fn same_callsites(&self, other: &State) -> bool {
-        self.frames.len() == other.frames.len()
-            && self.frames.iter().zip(&other.frames).all(|(a, b)| a.callsite == b.callsite)
-    }
-
-    /// Bytes of memory that it takes beside what it shares with another. Spilled registers of a changed stack all count.
-    pub fn bytes(&self, shared_with: Option<&State>) -> u64 {
-        let mut bytes =
-            size_of::<State>() + size_of_val(self.history.as_slice()) + self.frames.len() * size_of::<usize>();
-        for (n, frame) in self.frames.iter().enumerate() {
-            let other = shared_with.and_then(|s| s.frames.get(n));
-            if other.is_some_and(|o| Arc::ptr_eq(o, frame)) {
-                continue;
-            }
-            bytes += size_of::<Frame>();
-            if other.is_none_or(|o| !Arc::ptr_eq(&o.stack, &frame.stack)) {
-                let spilled = frame.stack.iter().filter(|s| s.reg.is_some()).count();
-                bytes += size_of_val(frame.stack.as_slice()) + spilled * size_of::<RegState>();
-            }
-        }
-        bytes as u64
-    }
-
     /// Runs `change` over every register and spilled register of every frame, copying only frames for which `wanted` holds of
     /// some register.
     pub fn for_each_reg(&mut self, wanted: impl Fn(&RegState) -> bool, mut change: impl FnMut(&mut RegState)) {
@@ -239,17 +218,16 @@ impl State {
             if !in_regs && !in_stack {
                 continue;
             }
-            let frame = Arc::make_mut(frame);
+            let frame = written(frame);
             if in_regs {
                 for r in frame.regs.iter_mut().filter(|r| wanted(r)) {
                     change(r);
                 }
             }
             if in_stack {
-                for s in Arc::make_mut(&mut frame.stack) {
-                    if s.is_spill()
-                        && wanted(s.spilled())
-                        && let Some(r) = s.spilled_mut()
+                for i in 0..frame.stack.len() {
+                    if frame.stack.get(i).is_some_and(|s| s.is_spill() && wanted(s.spilled()))
+                        && let Some(r) = frame.slot_mut(i).spilled_mut()
                     {
                         change(r);
                     }
@@ -257,4 +235,11 @@ impl State {
             }
         }
     }
+}
+
+/// A frame, to be written.
+fn written(frame: &mut Shared<Frame>) -> &mut Frame {
+    let frame = Arc::make_mut(frame);
+    frame.packed.take();
+    frame
 }

@@ -20,7 +20,7 @@ pub(crate) struct BtfRef {
 }
 
 /// What a register holds, without modifiers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Kind {
     NotInit,
     Scalar,
@@ -51,7 +51,7 @@ pub(crate) enum Kind {
 }
 
 /// Modifiers of a pointer type.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub(crate) struct Flags(u16);
 
 impl Flags {
@@ -102,7 +102,7 @@ pub(crate) const ADD_CONST32: u32 = 1 << 30;
 pub(crate) const ADD_CONST: u32 = ADD_CONST64 | ADD_CONST32;
 
 /// One register.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct RegState {
     pub kind: Kind,
     pub flags: Flags,

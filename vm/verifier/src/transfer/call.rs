@@ -44,7 +44,7 @@ impl Verifier<'_> {
         }
         frame.async_entry = self.cur.frame().async_entry;
         self.clear_caller_saved();
-        self.cur.frames.push(std::sync::Arc::new(frame));
+        self.cur.frames.push(crate::state::Counted::shared(frame));
         self.subs[callee].reached = true;
         Ok(Step::Goto(start))
     }

@@ -1,14 +1,12 @@
 //! Functions of the program that a helper calls: walked for zero and more rounds, or later on their own.
 
-use std::sync::Arc;
-
 use backstop_isa::{Instr, Reg};
 use backstop_model::CallbackUse;
 
 use crate::code::CallClass;
 use crate::env::{Pending, Verifier};
 use crate::reason::{Check, Reason};
-use crate::state::{Frame, FrameRole, Kind, MapId, RegState, State};
+use crate::state::{Counted, Frame, FrameRole, Kind, MapId, RegState, State};
 
 /// What a callback gets.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +41,7 @@ impl Verifier<'_> {
         let state = self.push_branch(start, self.insn)?;
         state.callback_unroll_depth += 1;
         state.frame_mut().callback_depth += 1;
-        state.frames.push(Arc::new(frame));
+        state.frames.push(Counted::shared(frame));
         self.cur.frame_mut().callback_depth = 0;
         Ok(())
     }

@@ -1,14 +1,12 @@
 //! Open-coded iterators and irq flags: objects on the stack that only their kfuncs touch.
 
-use std::sync::Arc;
-
 use backstop_isa::{Reg, Size};
 use backstop_model::{BuiltinKfunc, Kfunc};
 
 use crate::check::{Access, Value, res_lock_call};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
-use crate::state::{Byte, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi};
+use crate::state::{Byte, Counted, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi};
 use crate::transfer::kfunc::KfuncMeta;
 
 impl Verifier<'_> {
@@ -96,7 +94,7 @@ impl Verifier<'_> {
             let owner = RegState { ref_id: if first { id } else { 0 }, ..RegState::pointer(Kind::Stack(frame as u8)) };
             *self.cur.frame_at_mut(frame).slot_mut(slot - n) = Slot {
                 bytes: [Byte::Iter; 8],
-                reg: Some(Arc::new(owner)),
+                reg: Some(Counted::shared(owner)),
                 object: Some(Object::Iter { kind, state: IterState::Active, depth: 0, first }),
             };
             self.liveness.now.write(frame, slot - n);
@@ -162,8 +160,11 @@ impl Verifier<'_> {
             let (id, at) = (self.new_id(), self.insn);
             self.cur.held_mut().irq_save(id, at);
             let owner = RegState { ref_id: id, ..RegState::pointer(Kind::Stack(frame as u8)) };
-            *self.cur.frame_at_mut(frame).slot_mut(slot) =
-                Slot { bytes: [Byte::IrqFlag; 8], reg: Some(Arc::new(owner)), object: Some(Object::IrqFlag { lock }) };
+            *self.cur.frame_at_mut(frame).slot_mut(slot) = Slot {
+                bytes: [Byte::IrqFlag; 8],
+                reg: Some(Counted::shared(owner)),
+                object: Some(Object::IrqFlag { lock }),
+            };
             self.liveness.now.write(frame, slot);
             return Ok(());
         }
