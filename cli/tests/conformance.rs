@@ -116,6 +116,11 @@ fn what_the_verifier_refuses_does_not_run() {
     // r0 is not set.
     fails(&[], b"95 00 00 00 00 00 00 00", 1, "R0 !read_ok");
     fails(&[], b"95 00 00 00 00 00 00 00", 1, "--unproven runs it all the same");
+    // r10 = 0; exit: no option helps.
+    let out = plugin(&[], b"b7 0a 00 00 00 00 00 00 95 00 00 00 00 00 00 00");
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(1) && text.contains("frame pointer is read only"), "{text}");
+    assert!(!text.contains("--unproven"), "{text}");
 }
 
 /// r0 = 0; again: r3 = *(u8 *)(r1 + 0); r1 += 1; r0 += r3; r2 -= 1; if r2 != 0 goto again; exit

@@ -107,8 +107,12 @@ pub fn plugin(args: &PluginArgs) -> Result {
         }
         Err(refused @ LoadError::Refused { .. }) => {
             let text = in_full(refused).to_string();
-            let remedy = "--unproven runs it all the same, with every access checked";
-            return Err(Failure::Input(format!("{}; {remedy}", text.trim_end())));
+            // Some rules hold without a proof as well.
+            let remedy = match UnprovenProgram::new(&linker, program) {
+                Ok(_) => "; --unproven runs it all the same, with every access checked",
+                Err(_) => "",
+            };
+            return Err(Failure::Input(format!("{}{remedy}", text.trim_end())));
         }
         Err(error) => return Err(in_full(error)),
     };
