@@ -118,6 +118,7 @@ const WHOLE: &[&str] = &[
     "bpf_raw_tracepoint_args",
     "bpf_user_pt_regs_t",
     "kmem_cache",
+    "dma_buf",
     "list_head",
     "hlist_node",
     "hlist_head",

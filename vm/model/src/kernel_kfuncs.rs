@@ -1,4 +1,5 @@
-//! Kfuncs that work on the kernel's own objects: tasks, cgroups, CPU masks, tracked connections. They are judged, never run.
+//! Kfuncs that work on the kernel's own objects (tasks, cgroups, CPU masks, tracked connections) or on memory that is only probed. They are
+//! judged, never run.
 //!
 //! Flags as registered in Linux 6.18, availability as measured on a running one. Prototypes are the kernel's, from the types that come with
 //! this crate.
@@ -6,21 +7,25 @@
 use crate::types::TypeSet;
 use crate::{BuiltinKfunc as K, KfuncFlags, ProgType as T};
 
-const ACQUIRE: u8 = 1;
-const RELEASE: u8 = 2;
-const RET_NULL: u8 = 4;
-const TRUSTED: u8 = 8;
-const RCU: u8 = 16;
-const SLEEPABLE: u8 = 32;
+const ACQUIRE: u16 = 1;
+const RELEASE: u16 = 2;
+const RET_NULL: u16 = 4;
+const TRUSTED: u16 = 8;
+const RCU: u16 = 16;
+const SLEEPABLE: u16 = 32;
+const RCU_PROTECTED: u16 = 64;
+const ITER_NEW: u16 = 128;
+const ITER_NEXT: u16 = 256;
+const ITER_DESTROY: u16 = 512;
 
 /// One kfunc.
 struct Row {
     kfunc: K,
-    flags: u8,
+    flags: u16,
     types: TypeSet,
 }
 
-const fn row(kfunc: K, flags: u8, types: TypeSet) -> Row {
+const fn row(kfunc: K, flags: u16, types: TypeSet) -> Row {
     Row { kfunc, flags, types }
 }
 
@@ -97,6 +102,37 @@ static ROWS: &[Row] = &[
     row(K::CryptoEncrypt, RCU, CRYPTO),
     row(K::CryptoDecrypt, RCU, CRYPTO),
     row(K::MapSumElemCount, TRUSTED, ANY),
+    row(K::IterTaskNew, ITER_NEW | TRUSTED | RCU_PROTECTED, ANY),
+    row(K::IterTaskNext, ITER_NEXT | RET_NULL, ANY),
+    row(K::IterTaskDestroy, ITER_DESTROY, ANY),
+    row(K::IterCssNew, ITER_NEW | TRUSTED | RCU_PROTECTED, ANY),
+    row(K::IterCssNext, ITER_NEXT | RET_NULL, ANY),
+    row(K::IterCssDestroy, ITER_DESTROY, ANY),
+    row(K::IterCssTaskNew, ITER_NEW | TRUSTED, ANY),
+    row(K::IterCssTaskNext, ITER_NEXT | RET_NULL, ANY),
+    row(K::IterCssTaskDestroy, ITER_DESTROY, ANY),
+    row(K::IterTaskVmaNew, ITER_NEW | RCU, ANY),
+    row(K::IterTaskVmaNext, ITER_NEXT | RET_NULL, ANY),
+    row(K::IterTaskVmaDestroy, ITER_DESTROY, ANY),
+    row(K::IterKmemCacheNew, ITER_NEW | SLEEPABLE, ANY),
+    row(K::IterKmemCacheNext, ITER_NEXT | RET_NULL | SLEEPABLE, ANY),
+    row(K::IterKmemCacheDestroy, ITER_DESTROY | SLEEPABLE, ANY),
+    row(K::Strcmp, 0, ANY),
+    row(K::Strcasecmp, 0, ANY),
+    row(K::Strchr, 0, ANY),
+    row(K::Strchrnul, 0, ANY),
+    row(K::Strnchr, 0, ANY),
+    row(K::Strrchr, 0, ANY),
+    row(K::Strlen, 0, ANY),
+    row(K::Strnlen, 0, ANY),
+    row(K::Strspn, 0, ANY),
+    row(K::Strcspn, 0, ANY),
+    row(K::Strstr, 0, ANY),
+    row(K::Strnstr, 0, ANY),
+    row(K::CopyFromUserStr, SLEEPABLE, ANY),
+    row(K::CopyFromUserTaskStr, SLEEPABLE, ANY),
+    row(K::GetKmemCache, 0, ANY),
+    row(K::CgroupReadXattr, RCU, ANY),
 ];
 
 fn find(kfunc: K) -> Option<&'static Row> {
@@ -111,7 +147,7 @@ pub(crate) fn is_kernels(kfunc: K) -> bool {
 /// What the verifier must know of it, if it is one of these.
 pub(crate) fn flags(kfunc: K) -> Option<KfuncFlags> {
     let flags = find(kfunc)?.flags;
-    let has = |flag: u8| flags & flag != 0;
+    let has = |flag: u16| flags & flag != 0;
     Some(KfuncFlags {
         acquire: has(ACQUIRE),
         release: has(RELEASE),
@@ -119,6 +155,10 @@ pub(crate) fn flags(kfunc: K) -> Option<KfuncFlags> {
         trusted_args: has(TRUSTED),
         rcu: has(RCU),
         sleepable: has(SLEEPABLE),
+        rcu_protected: has(RCU_PROTECTED),
+        iter_new: has(ITER_NEW),
+        iter_next: has(ITER_NEXT),
+        iter_destroy: has(ITER_DESTROY),
         ..KfuncFlags::default()
     })
 }

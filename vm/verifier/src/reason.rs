@@ -302,6 +302,7 @@ reasons! {
     KfuncGpl {} Call "cannot call kernel function from non-GPL compatible program";
     KfuncSleepable { name: String } Call "program must be sleepable to call sleepable kfunc {name}";
     KfuncSleepableIn { name: String, section: &'static str } Call "kernel func {name} is sleepable within {section} region";
+    KfuncRcuSection { name: String } Held "kernel func {name} requires RCU critical section protection";
     KfuncNestedRcu { name: String } Held "nested rcu read lock (kernel function {name})";
     KfuncUnmatchedRcu { name: String } Held "unmatched rcu read unlock (kernel function {name})";
     KfuncUnmatchedPreempt { name: String } Held "unmatched attempt to enable preemption (kernel function {name})";
@@ -325,6 +326,7 @@ reasons! {
     IterStack { arg: usize } Call "arg#{arg} expected pointer to an iterator on stack";
     IterUninit { name: &'static str, arg: usize } Call "expected uninitialized iter_{name} as arg #{arg}";
     IterInit { name: &'static str, arg: usize } Call "expected an initialized iter_{name} as arg #{arg}";
+    IterRcu { name: String } Held "expected an RCU CS when using {name}";
     IrqStack { arg: usize } Call "arg#{arg} doesn't point to an irq flag on stack";
     IrqUninit { arg: usize } Call "expected uninitialized irq flag as arg#{arg}";
     IrqInit { arg: usize } Call "expected an initialized irq flag as arg#{arg}";

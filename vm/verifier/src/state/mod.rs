@@ -209,6 +209,21 @@ impl State {
         }
     }
 
+    /// An RCU section ends: iterators over what it kept can't be used any more.
+    pub fn expire_iterators(&mut self) {
+        let kept = |s: &Slot| matches!(s.object, Some(Object::Iter { .. })) && s.reg_flags().has(Flags::RCU);
+        for frame in self.frames.iter_mut().filter(|f| f.stack.iter().any(kept)) {
+            let frame = written(frame);
+            for i in 0..frame.stack.len() {
+                if frame.stack.get(i).is_some_and(kept)
+                    && let Some(owner) = frame.slot_mut(i).spilled_mut()
+                {
+                    owner.flags = owner.flags.without(Flags::RCU).with(Flags::UNTRUSTED);
+                }
+            }
+        }
+    }
+
     /// Runs `change` over every register and spilled register of every frame, copying only frames for which `wanted` holds of
     /// some register.
     pub fn for_each_reg(&mut self, wanted: impl Fn(&RegState) -> bool, mut change: impl FnMut(&mut RegState)) {

@@ -63,6 +63,11 @@ pub(crate) enum Object {
 pub(crate) enum IterKind {
     Num,
     Bits,
+    Task,
+    Css,
+    CssTask,
+    TaskVma,
+    KmemCache,
 }
 
 impl IterKind {
@@ -70,13 +75,34 @@ impl IterKind {
         match self {
             IterKind::Num => "num",
             IterKind::Bits => "bits",
+            IterKind::Task => "task",
+            IterKind::Css => "css",
+            IterKind::CssTask => "css_task",
+            IterKind::TaskVma => "task_vma",
+            IterKind::KmemCache => "kmem_cache",
         }
+    }
+
+    /// The iterator whose struct has this name.
+    pub fn by_struct(name: &str) -> Option<IterKind> {
+        let known = [
+            IterKind::Num,
+            IterKind::Bits,
+            IterKind::Task,
+            IterKind::Css,
+            IterKind::CssTask,
+            IterKind::TaskVma,
+            IterKind::KmemCache,
+        ];
+        let name = name.strip_prefix("bpf_iter_")?;
+        known.into_iter().find(|kind| kind.name() == name)
     }
 
     pub const fn slots(self) -> usize {
         match self {
-            IterKind::Num => 1,
+            IterKind::Num | IterKind::CssTask | IterKind::TaskVma | IterKind::KmemCache => 1,
             IterKind::Bits => 2,
+            IterKind::Task | IterKind::Css => 3,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Open-coded iterators and irq flags: objects on the stack that only their kfuncs touch.
 
 use backstop_isa::{Reg, Size};
-use backstop_model::{BuiltinKfunc, Kfunc};
+use backstop_model::{BuiltinKfunc, Kfunc, ProgType};
 
 use crate::check::{Access, Value, res_lock_call};
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
-use crate::state::{Byte, Counted, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi};
+use crate::state::{Byte, Counted, Flags, IterKind, IterState, Kind, MAX_STACK, Object, RegState, Slot, State, spi};
 use crate::transfer::kfunc::KfuncMeta;
 
 impl Verifier<'_> {
@@ -31,14 +31,19 @@ impl Verifier<'_> {
         meta: &mut KfuncMeta,
     ) -> Check {
         let Kind::Stack(frame) = reg.kind else { return Reason::IterStack { arg }.fail() };
-        let kind = match iterator {
-            "bpf_iter_num" => IterKind::Num,
-            "bpf_iter_bits" => IterKind::Bits,
-            _ => return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail(),
+        let Some(kind) = IterKind::by_struct(iterator) else {
+            return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail();
         };
         let frame = usize::from(frame);
         if kfunc.flags.iter_new {
-            return self.open_iter(kind, arg, r, reg, frame);
+            self.may_iterate_css_tasks(kind)?;
+            // What RCU keeps is only there within the section that it was opened in.
+            let flags = match (kfunc.flags.rcu_protected, self.in_rcu()) {
+                (false, _) => Flags::NONE,
+                (true, true) => Flags::RCU,
+                (true, false) => Flags::UNTRUSTED,
+            };
+            return self.open_iter((kind, flags), arg, r, reg, frame);
         }
         let Some(slot) = self.object_slot(reg, kind.slots()) else {
             return Reason::IterInit { name: kind.name(), arg }.fail();
@@ -49,6 +54,10 @@ impl Verifier<'_> {
                     && s.bytes.iter().all(|b| *b == Byte::Iter)
             })
         };
+        let flags = self.cur.frame_at(frame).slot(slot).filter(|s| s.bytes[0] == Byte::Iter).map(Slot::reg_flags);
+        if flags.is_some_and(|f| f.has(Flags::UNTRUSTED)) {
+            return Reason::IterRcu { name: kfunc.name.clone() }.fail();
+        }
         if !(0..kind.slots()).all(owned) {
             return Reason::IterInit { name: kind.name(), arg }.fail();
         }
@@ -71,7 +80,17 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    fn open_iter(&mut self, kind: IterKind, arg: usize, r: Reg, reg: &RegState, frame: usize) -> Check {
+    /// Linux: `check_css_task_iter_allowlist`.
+    fn may_iterate_css_tasks(&self, kind: IterKind) -> Check {
+        if kind != IterKind::CssTask || self.ty() == ProgType::Lsm || self.cur.sleepable {
+            return Ok(());
+        }
+        let text = "css_task_iter is only allowed in bpf_lsm, bpf_iter and sleepable progs".to_owned();
+        Reason::KfuncMap { text }.fail()
+    }
+
+    fn open_iter(&mut self, what: (IterKind, Flags), arg: usize, r: Reg, reg: &RegState, frame: usize) -> Check {
+        let (kind, flags) = what;
         let Some(slot) = self.object_slot(reg, kind.slots()) else {
             if may_be_slot(reg, kind.slots()) {
                 self.touch(r, 0)?;
@@ -91,7 +110,8 @@ impl Verifier<'_> {
         let id = self.acquire();
         for n in 0..kind.slots() {
             let first = n == 0;
-            let owner = RegState { ref_id: if first { id } else { 0 }, ..RegState::pointer(Kind::Stack(frame as u8)) };
+            let owner =
+                RegState { ref_id: if first { id } else { 0 }, flags, ..RegState::pointer(Kind::Stack(frame as u8)) };
             *self.cur.frame_at_mut(frame).slot_mut(slot - n) = Slot {
                 bytes: [Byte::Iter; 8],
                 reg: Some(Counted::shared(owner)),

@@ -98,6 +98,9 @@ impl Verifier<'_> {
         let mut meta = KfuncMeta::default();
         self.fork_failed_lock(known)?;
         self.check_kfunc_args(&kfunc, known, &mut meta)?;
+        if kfunc.flags.rcu_protected && !self.in_rcu() {
+            return Reason::KfuncRcuSection { name: kfunc.name.clone() }.fail();
+        }
         if let (Some(BuiltinKfunc::WqSetCallback), Some(f)) = (known, meta.func) {
             let args = CallbackArgs { uses: CallbackUse::Timer, map: meta.map, map_uid: meta.map_uid };
             self.push_callback(f as usize, &args)?;
@@ -132,6 +135,7 @@ impl Verifier<'_> {
             (true, Some(RcuReadLock)) => return Reason::KfuncNestedRcu { name: name() }.fail(),
             (true, Some(RcuReadUnlock)) => {
                 self.cur.held_mut().rcu = 0;
+                self.cur.expire_iterators();
                 self.cur.for_each_reg(
                     |r| r.flags.has(Flags::RCU),
                     |r| r.flags = r.flags.without(Flags::RCU.with(Flags::MAYBE_NULL)).with(Flags::UNTRUSTED),

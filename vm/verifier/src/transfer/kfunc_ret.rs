@@ -7,6 +7,7 @@ use backstop_isa::Reg;
 use backstop_model::{BuiltinKfunc, Kfunc, KfuncIdentity, returns};
 
 use crate::check::res_lock_call;
+use crate::code::builtin;
 use crate::domain::Scalar;
 use crate::env::Verifier;
 use crate::reason::{Check, Reason};
@@ -85,11 +86,18 @@ impl Verifier<'_> {
         let b = self.world.named_by_kfunc(btf, target);
         // An acquired object is trusted by its reference; others by the word of an iterator or of the host.
         let flags = match () {
-            () if kfunc.flags.rcu_protected => Flags::RCU,
+            () if builtin(kfunc.identity) == Some(BuiltinKfunc::GetKmemCache) => Flags::UNTRUSTED,
+            () if kfunc.flags.rcu_protected || self.iterates_under_rcu(meta) => Flags::RCU,
             () if kfunc.flags.iter_next || matches!(kfunc.identity, KfuncIdentity::Host(_)) => Flags::TRUSTED,
             () => Flags::NONE,
         };
         Ok(RegState::pointer(Kind::Btf(b)).flagged(flags))
+    }
+
+    /// The iterator that was passed goes over what the RCU section keeps.
+    fn iterates_under_rcu(&self, meta: &KfuncMeta) -> bool {
+        let Some((frame, slot)) = meta.iter else { return false };
+        self.cur.frame_at(frame).slot(slot).is_some_and(|s| s.reg_flags().has(Flags::RCU))
     }
 
     fn dynptr_slice(&mut self, read_only: bool, meta: &KfuncMeta) -> Check<RegState> {
