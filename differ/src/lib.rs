@@ -6,6 +6,7 @@
 //! - [`Coverage`]: how many of the programs have which operation, helper, map kind, depth;
 //! - [`reduce()`]: the smallest program that still differs; [`Case`]: programs as text that can be kept and tried again;
 //! - [`Session`]: very many programs, on all processors;
+//! - [`Trail`]: runs held against what the proofs of their programs said;
 //! - [`Apart`]: programs that may kill the process that runs them.
 //!
 //! ```
@@ -30,6 +31,7 @@ mod observe;
 mod reduce;
 mod session;
 mod source;
+mod trail;
 mod trial;
 
 #[cfg(unix)]
@@ -43,4 +45,5 @@ pub use observe::{Content, End, Observed, Seen, end, seen};
 pub use reduce::{Reduced, instructions, reduce};
 pub use session::{Finding, Progress, Report, Session, SessionError, Settings, Watch};
 pub use source::{Source, Stream};
+pub use trail::{Claimed, Trail};
 pub use trial::{Compare, Difference, Ran, Tried, What};

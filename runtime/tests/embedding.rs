@@ -10,13 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backstop::model::contexts::has_skb;
-use backstop::model::{ProgType, Program as Linked};
-use backstop::verifier::embed::{Claims, Follower, Violation};
+use backstop::model::{MapKind, ProgType, Program as Linked};
+use backstop::verifier::embed::Claims;
 use backstop::verifier::{Limits, Options, verify};
-use backstop::{
-    Config, Engine, EngineChoice, Input, Linker, Loaded, Moment, Object, Observe, Packet, Program, RunError, Store,
-    Update,
-};
+use backstop::{Config, Engine, EngineChoice, Input, Linker, Loaded, Object, Packet, Program, RunError, Store, Update};
+use backstop_differ::{Claimed, Trail};
 
 use cases_support::{build, corpus};
 
@@ -25,8 +23,10 @@ const RUNS: usize = 4;
 /// Instructions of one run that are followed, and that it may take at all.
 const FOLLOWED: u64 = 4_000;
 const FUEL: u64 = 100_000;
-/// Instructions processed of a proof at most: states of the longest take very much memory.
-const PROVED: u64 = 20_000;
+/// Instructions processed of a proof at most. Of objects, all that a proof may take: their states stay below 64 MiB. Of the corpus, whose few
+/// longer proofs are made to explode, what takes seconds: with them it takes minutes.
+const PROVED_OF_OBJECTS: u64 = 1_000_000;
+const PROVED_OF_CORPUS: u64 = 20_000;
 /// Processors that runs are told of.
 const CPUS: u32 = 2;
 
@@ -57,26 +57,13 @@ impl Random {
     }
 }
 
-/// Follows one run.
-struct Watch<'c> {
-    program: &'c Program<()>,
-    follower: Follower<'c>,
-    violation: Option<Box<Violation>>,
-}
-
-impl Observe for Watch<'_> {
-    fn before(&mut self, moment: &Moment<'_>) {
-        if self.violation.is_none() && self.follower.steps() < FOLLOWED && moment.is_in(self.program) {
-            self.violation = self.follower.before(moment.slot(), moment).err();
-        }
-    }
-}
-
 #[derive(Default)]
 struct Report {
     programs: usize,
     runs: usize,
     steps: u64,
+    /// Tail calls that were followed.
+    entered: u64,
     states: usize,
     not_run: BTreeMap<String, usize>,
     found: Vec<String>,
@@ -91,8 +78,8 @@ impl Report {
 
     fn print(&self) {
         println!(
-            "{} programs, {} runs, {} steps, {} states claimed",
-            self.programs, self.runs, self.steps, self.states
+            "{} programs, {} runs, {} steps, {} tail calls followed, {} states claimed",
+            self.programs, self.runs, self.steps, self.entered, self.states
         );
         for (why, count) in &self.not_run {
             println!("  not run: {count:>5} {why}");
@@ -113,33 +100,26 @@ fn engine() -> Engine {
 }
 
 /// What the engine proves, with the states kept.
-fn claims(program: &Linked) -> Option<Arc<Claims>> {
-    let options = Options {
-        keep_states: true,
-        limits: Limits { cpus: CPUS, insns: PROVED, ..Limits::default() },
-        ..Options::default()
-    };
+fn claims(program: &Linked, insns: u64) -> Option<Arc<Claims>> {
+    let options =
+        Options { keep_states: true, limits: Limits { cpus: CPUS, insns, ..Limits::default() }, ..Options::default() };
     verify(Arc::new(program.clone()), &options).ok()?.claims().cloned()
 }
 
-fn follow(
-    name: &str,
-    engine: &Engine,
-    program: &Program<()>,
-    claims: &Claims,
-    random: &mut Random,
-    report: &mut Report,
-) {
+/// Follows runs of the first of these programs; the others are what it may tail call.
+fn follow(name: &str, engine: &Engine, programs: &[Claimed], random: &mut Random, report: &mut Report) {
+    let Some(Claimed { program, .. }) = programs.first() else { return };
     let mut store = Store::new(engine, ());
     report.programs += 1;
-    report.states += claims.len();
+    report.states += programs.iter().map(|claimed| claimed.claims.len()).sum::<usize>();
     for _ in 0..RUNS {
-        let mut watch = Watch { program, follower: Follower::new(claims), violation: None };
+        let mut trail = Trail::new(programs, FOLLOWED);
         let len = (random.next() % 160) as usize;
-        let outcome = run(program, &mut store, random, len, &mut watch);
+        let outcome = run(program, &mut store, random, len, &mut trail);
         report.runs += 1;
-        report.steps += watch.follower.steps();
-        if let Some(violation) = watch.violation {
+        report.steps += trail.steps();
+        report.entered += trail.entered();
+        if let Some(violation) = trail.violation() {
             report.found.push(format!("{name}: {violation}"));
             return;
         }
@@ -155,7 +135,7 @@ fn run(
     store: &mut Store<()>,
     random: &mut Random,
     len: usize,
-    watch: &mut Watch<'_>,
+    watch: &mut Trail<'_>,
 ) -> Result<(), RunError> {
     let kind = program.kind();
     let outcome = if kind.ty == ProgType::Xdp || has_skb(kind.ty) {
@@ -202,13 +182,13 @@ fn runs_of_the_corpus_stay_inside_their_proofs() {
                 continue;
             }
             let program = build::program(case).unwrap_or_else(|why| panic!("{name}: {why}"));
-            let Some(claims) = claims(&program) else { continue };
+            let Some(claims) = claims(&program, PROVED_OF_CORPUS) else { continue };
             let main = program.name.clone();
             match Loaded::from_program(&linker, program) {
                 Ok(loaded) => {
                     fill(&loaded, &mut random);
                     let program = loaded.program(&main).expect("the program");
-                    follow(&name, &engine, &program, &claims, &mut random, &mut report);
+                    follow(&name, &engine, &[Claimed { program, claims }], &mut random, &mut report);
                 }
                 Err(error) => report.skip(&error.to_string()),
             }
@@ -239,7 +219,30 @@ fn runs_of_committed_objects_stay_inside_their_proofs() {
             }
         }
     }
+    assert!(report.entered > 0, "no tail call was followed");
     report.conclude(40);
+}
+
+/// What a program may tail call, with what the proofs of those said.
+fn targets(object: &Object, linker: &Linker<()>, loaded: &Loaded<()>, linked: &Linked) -> Vec<Claimed> {
+    let mut found: Vec<Claimed> = Vec::new();
+    let mut names: Vec<String> = named(linked);
+    while let Some(name) = names.pop() {
+        if name == linked.name || found.iter().any(|claimed| claimed.program.name() == name) {
+            continue;
+        }
+        let Ok(target) = object.link(linker, &name) else { continue };
+        names.extend(named(&target));
+        if let (Ok(program), Some(claims)) = (loaded.program(&name), claims(&target, PROVED_OF_OBJECTS)) {
+            found.push(Claimed { program, claims });
+        }
+    }
+    found
+}
+
+fn named(linked: &Linked) -> Vec<String> {
+    let arrays = linked.maps.iter().filter(|map| map.kind == MapKind::ProgArray);
+    arrays.flat_map(|map| &map.values).map(|(_, name)| name.clone()).collect()
 }
 
 fn run_of_object(
@@ -255,11 +258,13 @@ fn run_of_object(
         Ok(linked) => linked,
         Err(error) => return report.skip(&error.to_string()),
     };
-    let Some(claims) = claims(&linked) else { return };
+    let Some(claims) = claims(&linked, PROVED_OF_OBJECTS) else { return };
     match object.load_programs(linker, &[program]) {
         Ok(loaded) => {
             let program = loaded.program(program).expect("the program");
-            follow(name, engine, &program, &claims, random, report);
+            let mut programs = vec![Claimed { program, claims }];
+            programs.extend(targets(object, linker, &loaded, &linked));
+            follow(name, engine, &programs, random, report);
         }
         Err(error) => report.skip(&error.to_string()),
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use backstop::model::Program as Linked;
-use backstop::verifier::embed::{Claims, Follower, Violation};
+use backstop::model::{MapKind, Program as Linked};
+use backstop::verifier::embed::Claims;
 use backstop::verifier::{Limits, Options, verify};
-use backstop::{Config, Engine, EngineChoice, Linker, Loaded, Moment, Observe, Program, RunError, Store};
+use backstop::{Config, Engine, EngineChoice, Linker, Loaded, RunError, Store};
 
-use backstop_differ::{End, Generated, Stream, seen};
+use backstop_differ::{Claimed, End, Generated, Stream, Trail, seen};
 
 use crate::Outcome;
 use crate::running::{listing, wanted_program};
@@ -19,20 +19,6 @@ const MAX_STEPS: u64 = 2_000;
 /// Instructions that one run may take.
 const FUEL: u64 = 50_000;
 const CPUS: u32 = 1;
-
-struct Watch<'c> {
-    program: &'c Program<()>,
-    follower: Follower<'c>,
-    violation: Option<Box<Violation>>,
-}
-
-impl Observe for Watch<'_> {
-    fn before(&mut self, moment: &Moment<'_>) {
-        if self.violation.is_none() && self.follower.steps() < MAX_STEPS && moment.is_in(self.program) {
-            self.violation = self.follower.before(moment.slot(), moment).err();
-        }
-    }
-}
 
 fn claims(program: &Linked, unprivileged: bool) -> Option<Arc<Claims>> {
     let limits = Limits { insns: MAX_INSNS, cpus: CPUS, ..Limits::default() };
@@ -54,18 +40,25 @@ pub fn embedding(data: &[u8]) -> Outcome {
         return Outcome::Refused;
     };
     let Ok(own) = loaded.program(&program.name) else { return Outcome::Refused };
+    // As in the comparison of engines: a program's tail calls lead to itself.
+    if let Some(jumps) = program.maps.iter().find(|map| map.kind == MapKind::ProgArray) {
+        // Refused where the type may not tail call; the slot stays empty then.
+        let _ = loaded.set_tail_call(&jumps.name, 0, &own);
+    }
+    let programs = [Claimed { program: own, claims }];
+    let [Claimed { program: own, .. }] = &programs;
     let mut store = Store::new(&engine, ());
     let second = Stream::new(input.len() as u64).bytes(input.len());
     for input in [&input, &second, &input] {
-        let mut watch = Watch { program: &own, follower: Follower::new(&claims), violation: None };
+        let mut trail = Trail::new(&programs, MAX_STEPS);
         seen(own.kind(), input, |given| {
-            let outcome = own.run_watched(&mut store, given, &mut watch);
+            let outcome = own.run_watched(&mut store, given, &mut trail);
             if let Err(error @ RunError::ProofViolated { .. }) = &outcome {
                 panic!("{error}\n{}", listing(&program));
             }
             outcome.map_or_else(|error| End::Failed(error.to_string()), |_| End::Returned(0))
         });
-        if let Some(violation) = watch.violation {
+        if let Some(violation) = trail.violation() {
             panic!("{violation}\n{}", listing(&program));
         }
     }
