@@ -29,6 +29,7 @@ mod graph;
 mod kept;
 mod liveness;
 mod log;
+mod notes;
 mod options;
 mod outcome;
 mod precision;

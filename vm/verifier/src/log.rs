@@ -124,9 +124,18 @@ impl Verifier<'_> {
         if let Some(source) = self.source_line(at) {
             self.log.line(1, || source);
         }
+        let text = self.insn_text(at);
+        self.log.instruction(&text);
+    }
+
+    /// An instruction with its slot and code. Nothing is made where level 1 is not logged.
+    pub fn insn_text(&self, at: u32) -> String {
+        if !self.log.on(1) {
+            return String::new();
+        }
         let text = self.instr(at).map_or_else(|| "?".to_owned(), |instr| self.instr_text(at, instr));
         let code = self.program.slots.get(at as usize).map_or(0, |slot| slot.code);
-        self.log.instruction(&format!("{at}: ({code:02x}) {text}"));
+        format!("{at}: ({code:02x}) {text}")
     }
 
     /// The state before the next instruction: whole where a path begins and where the frame changes, else what changed.

@@ -47,7 +47,8 @@ pub struct Options {
     /// Keep what was said of each checkpoint, so that runs can be held against it ([`crate::embed`]). The proof decides as it does
     /// without, and takes far more memory.
     pub keep_states: bool,
-    /// 0: no log; 1: the instructions of the path that is refused, each with what it changed; 2: those of every path.
+    /// 0: no log; 1: the instructions of the path that is refused, each with what it changed; 2: those of every path, and walks back
+    /// for precision.
     pub log_level: u8,
     /// Limits.
     pub limits: Limits,

@@ -49,6 +49,13 @@ impl Wanted {
             && self.slots.iter().zip(&other.slots).all(|(a, b)| a & !b == 0)
     }
 
+    fn marks(&self, frame: usize) -> Marks {
+        Marks {
+            regs: self.regs.get(frame).copied().unwrap_or_default(),
+            slots: self.slots.get(frame).copied().unwrap_or_default(),
+        }
+    }
+
     fn empty(&self) -> bool {
         self.regs.iter().all(|m| *m == 0) && self.slots.iter().all(|m| *m == 0)
     }
@@ -213,6 +220,10 @@ impl Verifier<'_> {
     /// The current path goes on as a kept one did: what was precise there is precise here. True if that marked anything.
     pub fn propagate_precision(&mut self, old: u32) -> bool {
         let Some(wanted) = self.precise_in(old) else { return false };
+        if self.log.on(2) {
+            let precise: Vec<Marks> = (0..=wanted.frame).map(|n| wanted.marks(n)).collect();
+            self.note_propagated(&precise);
+        }
         self.walk_back_from_current(wanted)
     }
 
@@ -264,6 +275,11 @@ impl Verifier<'_> {
                 kept.marks += 1;
                 changed = true;
             }
+            if self.log.on(2) {
+                let new: Vec<Marks> = (0..=wanted.frame).map(|n| wanted.marks(n)).collect();
+                self.note_parent(parent, &new);
+            }
+            let Some(kept) = self.kept.get_mut(parent) else { break };
             trail.subseq = Some(span.first);
             span = Span { first: kept.state.first_insn, last: kept.state.last_insn, parent: kept.state.parent };
             if span.last == u32::MAX || wanted.empty() {
@@ -290,9 +306,16 @@ impl Verifier<'_> {
         trail: &mut Trail<'_>,
     ) -> Result<(), Lost> {
         let mut at = span.last;
+        let logs = self.log.on(2);
+        if logs {
+            self.note_stretch(wanted.frame, at, span.first, trail.subseq);
+        }
         loop {
             self.stats.precision_steps += 1;
             if !std::mem::take(&mut trail.skip) {
+                if logs {
+                    self.note_back(wanted.frame, wanted.marks(wanted.frame), at);
+                }
                 self.step_back(at, trail.subseq, back.entry().filter(|h| h.insn == at), wanted)?;
             }
             if wanted.empty() {

@@ -46,6 +46,7 @@ impl Verifier<'_> {
         self.clear_caller_saved();
         self.cur.frames.push(crate::state::Counted::shared(frame));
         self.subs[callee].reached = true;
+        self.note_entered();
         Ok(Step::Goto(start))
     }
 
@@ -169,10 +170,12 @@ impl Verifier<'_> {
             self.mark_precise(Reg::R0)?;
             check_range(&r0, range, false, "At callback return", "R0")?;
         }
+        let callee = self.note_leaving();
         self.cur.frames.pop();
         if role != FrameRole::Callback {
             self.cur.set(Reg::R0, r0);
             self.returned(callsite);
+            self.note_return(callee, callsite + 1);
             return Ok(Step::Goto(callsite + 1));
         }
         if let Some(old) = self.previous_entry(&self.cur, callsite) {
@@ -180,6 +183,7 @@ impl Verifier<'_> {
             self.widen(old, &mut cur);
             self.cur = cur;
         }
+        self.note_return(callee, callsite);
         Ok(Step::Goto(callsite))
     }
 
