@@ -148,6 +148,12 @@ impl World {
         Some(BtfRef { btf: KERNEL, id: id.0 })
     }
 
+    /// Whether the type is the kernel's by the word of the program alone: of where its fields lie that says nothing.
+    pub fn is_declared(&self, r: BtfRef) -> bool {
+        let types = self.btfs.get(r.btf as usize).filter(|t| t.kernel);
+        types.is_some_and(|t| self.position(&t.btf, false).is_some())
+    }
+
     /// The kernel's own types, if they are at hand.
     pub fn kernel(&self) -> Option<&Arc<Btf>> {
         self.kernel.get()

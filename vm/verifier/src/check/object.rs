@@ -63,6 +63,9 @@ impl Verifier<'_> {
         if self.world.is_kernel(b) && !license_is_gpl_compatible(&self.program.license) {
             return refuse(format!("Cannot access kernel 'struct {name}' from non-GPL compatible program"));
         }
+        if self.world.is_declared(b) {
+            return Reason::KernelType { name: name.to_owned() }.fail();
+        }
         if at < 0 {
             return refuse(format!("R{n} is ptr_{name} invalid negative access: off={at}"));
         }

@@ -1,5 +1,6 @@
 //! Functions of the program that a helper calls: walked for zero and more rounds, or later on their own.
 
+use backstop_btf::Kind as BtfKind;
 use backstop_isa::{Instr, Reg};
 use backstop_model::CallbackUse;
 
@@ -90,6 +91,14 @@ impl Verifier<'_> {
             (CallbackUse::UserRingbufDrain, _) => {
                 *frame.reg_mut(Reg::R1) = RegState { id: self.new_id(), ..RegState::pointer(Kind::Dynptr) };
                 *frame.reg_mut(Reg::R2) = r3;
+            }
+            (CallbackUse::FindVma, _) => {
+                let Some(area) = self.world.kernel_type("vm_area_struct", BtfKind::Struct) else {
+                    return Reason::KernelType { name: "vm_area_struct".into() }.fail();
+                };
+                *frame.reg_mut(Reg::R1) = *self.cur.reg(Reg::R1);
+                *frame.reg_mut(Reg::R2) = RegState::pointer(Kind::Btf(area));
+                *frame.reg_mut(Reg::R3) = *self.cur.reg(Reg::R4);
             }
             _ => return Reason::KfuncUnsupported { name: "callback of this helper".into() }.fail(),
         }
