@@ -215,14 +215,13 @@ fn stack_covers(
     marks: Marks,
     exact: Exactness,
 ) -> bool {
-    let exact = |i: usize| exact.of_scalar(marks.slot(i));
     let mut first = 0;
     for (n, chunk) in old.stack.chunks().iter().enumerate() {
         // The same in all but ids, which must correspond.
         let same = cur.stack.chunks().get(n).is_some_and(|c| Arc::ptr_eq(c, chunk));
         for (i, o) in (first..old.stack.len()).zip(chunk.iter()) {
             let nothing_to_say = same && o.reg.as_ref().is_none_or(|r| r.has_no_ids()) && i < cur.stack.len();
-            if !nothing_to_say && !slot_covers(v, map, o, cur.slot(i), exact(i)) {
+            if !nothing_to_say && !slot_covers(v, map, o, cur.slot(i), exact, marks.slot(i)) {
                 return false;
             }
         }
@@ -231,7 +230,9 @@ fn stack_covers(
     true
 }
 
-fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, exact: Exactness) -> bool {
+/// A precise scalar must be within the old one, but what kinds of bytes a slot holds is asked as for any other: one that is dead and was
+/// precise says nothing.
+fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, exact: Exactness, precise: bool) -> bool {
     let ignored = |b: Byte| b == Byte::Invalid || (b == Byte::Misc && v.uninit_allowed());
     if exact != Exactness::NotExact {
         if c.is_none_or(|c| c.bytes != o.bytes) {
@@ -242,7 +243,7 @@ fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, ex
     }
     let Some(c) = c else { return o.bytes.iter().all(|b| ignored(*b)) };
     if let (Some(a), Some(b)) = (as_scalar(v, o), as_scalar(v, c)) {
-        return reg_covers(map, a, b, exact);
+        return reg_covers(map, a, b, exact.of_scalar(precise));
     }
     for (ob, cb) in o.bytes.iter().zip(&c.bytes) {
         let fine = ignored(*ob) || ob == cb || (*ob == Byte::Misc && *cb == Byte::Zero);
@@ -251,7 +252,7 @@ fn slot_covers(v: &Verifier<'_>, map: &mut IdMap, o: &Slot, c: Option<&Slot>, ex
         }
     }
     match o.bytes[0] {
-        Byte::Spill => reg_covers(map, o.spilled(), c.spilled(), exact),
+        Byte::Spill => reg_covers(map, o.spilled(), c.spilled(), exact.of_scalar(precise)),
         Byte::Dynptr | Byte::Iter | Byte::IrqFlag => objects_equal(map, o, c),
         _ => true,
     }
