@@ -191,7 +191,9 @@ fn scalar_covers(map: &mut IdMap, old: &RegState, cur: &RegState, exact: Exactne
     }
     // A distance to linked registers only counts where the old state relies on it. The ids are compared without its mark:
     // with it, a register and its distant twin would be two unrelated values, and each pair of states would look alike.
-    if (old.id & ADD_CONST) != (cur.id & ADD_CONST) || (old.id & ADD_CONST != 0 && old.off != cur.off) {
+    // An old value that stood alone covers linked ones too: links only add to what is known.
+    let apart = (old.id & ADD_CONST) != (cur.id & ADD_CONST) || (old.id & ADD_CONST != 0 && old.off != cur.off);
+    if old.id != 0 && apart {
         return false;
     }
     cur.var.is_subset_of(&old.var) && map.scalar_ids(old.base_id(), cur.base_id())

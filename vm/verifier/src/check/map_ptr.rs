@@ -24,11 +24,11 @@ impl Verifier<'_> {
         }
         let name = self.world.map(map).spec.kind.kernel_struct();
         let fail = |text: String| Reason::BtfAccess { text }.fail();
-        if a.write {
-            return fail(format!("only read from {name} is supported"));
-        }
         if at < 0 {
             return fail(format!("R{n} is {name} invalid negative access: off={at}"));
+        }
+        if a.write {
+            return fail(format!("only read from {name} is supported"));
         }
         let holds = |f: &&MapField| i64::from(f.off) <= at && at < i64::from(f.off + f.size);
         let Some(field) = FIELDS.iter().find(holds) else {

@@ -130,6 +130,8 @@ impl Verifier<'_> {
     fn check_alignment(&self, reg: &RegState, off: i32, size: u32, strict: bool) -> Check {
         let (what, always) = match reg.kind {
             Kind::Packet | Kind::PacketMeta => return self.check_packet_alignment(reg, off, size, strict),
+            // Linux names only pointers that are what they are for sure.
+            _ if reg.maybe_null() => ("", false),
             Kind::MapKey(_) => ("key ", false),
             Kind::MapValue(_) => ("value ", false),
             Kind::Ctx => ("context ", false),
