@@ -73,7 +73,7 @@ compile() {
 	"$strip" -g "$out/$object"
 }
 
-for source in tests/objects/*.bpf.c tests/objects/*.bpf.s cli/tests/objects/*.bpf.[cs] examples/*/*.bpf.c \
+for source in tests/objects/*.bpf.c tests/objects/*.bpf.s tests/libbpf/*.bpf.c cli/tests/objects/*.bpf.[cs] examples/*/*.bpf.c \
 	benches/guest/*.bpf.c; do
 	[ -e "$source" ] || continue
 	compile "$source" "${source%.*}.o"

@@ -162,6 +162,14 @@ pub enum LoadError {
         /// The whole judgement.
         refusal: Box<Refusal>,
     },
+    /// With `Config::compat_linux`: a section of variables that libbpf could not map into its process.
+    #[error(
+        "map `{map}`: Linux maps no section with special fields (locks, list heads, kptrs, ...) into a process, so no program of this object can be loaded there; make its variables static or `__hidden`"
+    )]
+    Unmappable {
+        /// The section's map.
+        map: String,
+    },
     /// Proved, but no engine can run it yet.
     #[error("program `{program}`: {source}")]
     Lower {

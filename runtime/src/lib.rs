@@ -47,6 +47,7 @@ mod guest;
 mod helpers;
 mod hostfn;
 mod kfuncs;
+mod libbpf;
 mod linker;
 mod load;
 mod maps;

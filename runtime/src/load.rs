@@ -7,11 +7,12 @@ use std::sync::Arc;
 use backstop_btf::Btf;
 use backstop_ir::lower;
 use backstop_model::{HostContext, Kfunc, MapKind, ProgType, Program as Linked, kfuncs};
-use backstop_object::{LinkEnv, LinkedProgram};
+use backstop_object::{LinkEnv, LinkedProgram, known_type};
 use backstop_verifier::Verified;
 
 use crate::build;
 use crate::error::{LoadError, ObjectUseError};
+use crate::libbpf;
 use crate::linker::Linker;
 use crate::maps::{Map, MapRef};
 use crate::object::Object;
@@ -151,6 +152,10 @@ impl<H: 'static> LinkEnv for Loader<'_, H> {
         self.linker.engine().config().kernel.get().cloned()
     }
 
+    fn knows_type(&self) -> fn(&str) -> bool {
+        known_type(self.linker.targets())
+    }
+
     fn host_context(&self, name: &str) -> Option<Arc<HostContext>> {
         self.linker.contexts().get(name).cloned()
     }
@@ -191,6 +196,9 @@ impl<'a, H: 'static> Loader<'a, H> {
     }
 
     pub(crate) fn link(&self, name: &str) -> Result<LinkedProgram, LoadError> {
+        if self.object.engine.config().compat_linux {
+            libbpf::check_maps(&self.object.elf, name)?;
+        }
         let linked = self.object.elf.link(name, self);
         let mut linked =
             linked.map_err(|source| LoadError::Link { program: name.to_owned(), source: Box::new(source) })?;
@@ -201,7 +209,7 @@ impl<'a, H: 'static> Loader<'a, H> {
     }
 
     pub(crate) fn verify(&self, name: &str, program: Linked) -> Result<Verified, LoadError> {
-        build::prove(&self.object.engine, name, program)
+        libbpf::prove(&self.object.engine, name, program, &|| Ok(self.link(name)?.program))
     }
 
     fn load_one(&mut self, name: &str) -> Result<(Arc<ProgramCode>, Vec<usize>), LoadError> {

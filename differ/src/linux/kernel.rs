@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use backstop::btf::Kind;
+use backstop::btf::{Btf, Kind};
 use backstop::model::{MapKind, MapSpec, ProgType, Program as Linked};
 use backstop::{Linker, Object};
 use backstop_referee::{
-    AttachType, LoadedBtf, Map, MapBtf, Outcome, ProgBtf, ProgLoad, ProgType as TheirType, Referee, kernel_btf,
-    prog_flag,
+    AttachType, DataSection, LoadedBtf, Map, MapBtf, Outcome, ProgBtf, ProgLoad, ProgType as TheirType, Referee,
+    kernel_btf, prog_flag,
 };
 
 /// `BPF_MAP_TYPE_PROG_ARRAY` and maps of maps are filled by file descriptor.
@@ -99,7 +99,7 @@ impl<'r> Kernel<'r> {
         let btf = match &linked.btf {
             None => None,
             Some(btf) => {
-                let bytes = kernel_btf(&btf.encode(), &[]).map_err(|e| e.to_string())?;
+                let bytes = kernel_types(btf, linked).map_err(|e| e.to_string())?;
                 Some(self.referee.load_btf(&bytes).map_err(|e| format!("BTF: {e}"))?)
             }
         };
@@ -177,10 +177,11 @@ impl Load<'_> {
     fn create(&self, spec: &MapSpec) -> Result<Map, String> {
         let inner = spec.inner.as_ref().map(|inner| self.create(inner)).transpose()?;
         let typed = |id: Option<backstop::btf::TypeId>| id.map_or(0, |id| id.0);
-        let of_own =
-            spec.btf.as_ref().zip(spec.value_type).is_some_and(|(btf, value)| btf.kind(value) != Kind::Datasec);
+        // A section's map has a value type alone.
+        let section = spec.btf.as_ref().zip(spec.value_type).is_some_and(|(btf, ty)| btf.kind(ty) == Kind::Datasec);
         let typeless = OF_MAPS.contains(&spec.kind) || matches!(spec.kind, MapKind::ProgArray | MapKind::Ringbuf);
-        let btf = self.btf.as_ref().filter(|_| of_own && !typeless && spec.key_type.is_some());
+        let btf =
+            self.btf.as_ref().filter(|_| section || !typeless && spec.key_type.is_some() && spec.value_type.is_some());
         let theirs = backstop_referee::MapSpec {
             kind: spec.kind as u32,
             key_size: spec.key_size,
@@ -228,6 +229,20 @@ impl Load<'_> {
         }
         Ok(loaded.into_values().collect())
     }
+}
+
+/// The program's types as the kernel takes them, its data sections among them: locks and list heads may lie there.
+fn kernel_types(btf: &Btf, linked: &Linked) -> Result<Vec<u8>, backstop_referee::Error> {
+    let types = linked.maps.iter().filter_map(|spec| Some((spec.value_type?, spec.value_size)));
+    let sections: Vec<_> = types.filter(|(ty, _)| btf.kind(*ty) == Kind::Datasec).collect();
+    let variables = |ty| btf.datasec_vars(ty).iter().map(|v| (btf.name(v.ty), v.offset)).collect::<Vec<_>>();
+    let variables: Vec<_> = sections.iter().map(|(ty, _)| variables(*ty)).collect();
+    let sections: Vec<_> = sections
+        .iter()
+        .zip(&variables)
+        .map(|((ty, size), variables)| DataSection { name: btf.name(*ty), size: *size, variables })
+        .collect();
+    kernel_btf(&btf.encode(), &sections)
 }
 
 fn words<const N: usize>(words: [u32; N]) -> Vec<u8> {

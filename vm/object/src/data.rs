@@ -9,10 +9,13 @@ use crate::elf::{Elf, Section, SymbolKind};
 use crate::error::ObjectError;
 use crate::maps::Map;
 
+/// Bytes of a page of an arena.
+const ARENA_PAGE: u64 = 4096;
+
 /// Most bytes of global data that one object may have in all its sections: 64 MiB.
 pub const MAX_DATA_BYTES: u64 = 64 << 20;
 
-/// The host can map such a map's value into its own memory, as libbpf asks for.
+/// The host can map such a map's value into its own memory, as libbpf asks for where a variable can be seen from outside.
 const F_MMAPABLE: u32 = 1 << 10;
 
 /// A global variable.
@@ -32,6 +35,38 @@ pub struct Global {
     pub ty: Option<TypeId>,
     /// Whether programs may write it.
     pub writable: bool,
+}
+
+/// Section of the variables that programs declare in an arena (`__arena` globals).
+const ARENA_SECTION: &str = ".addr_space.1";
+
+/// The section of arena variables and the arena that holds them, from its first byte on (libbpf: `init_arena_map_data`).
+/// What they are initialised with is left aside: no engine has arenas yet.
+pub(crate) fn arena(
+    elf: &Elf<'_>,
+    maps: &[Map],
+    notes: &mut Vec<String>,
+) -> Result<Option<(usize, usize)>, ObjectError> {
+    let Some((index, section)) = elf.section_named(ARENA_SECTION).filter(|(_, s)| !s.is_nobits() && s.size > 0) else {
+        return Ok(None);
+    };
+    let fail = |why: &str| {
+        let (object, section) = (elf.object.to_owned(), section.name.clone());
+        Err(ObjectError::Section { object, section, why: why.to_owned() })
+    };
+    let Some(map) = maps.iter().position(|m| m.spec.kind == MapKind::Arena) else {
+        return fail(
+            "global variables in an arena want one; declare a map of type BPF_MAP_TYPE_ARENA in SEC(\".maps\")",
+        );
+    };
+    let pages = maps.get(map).map_or(0, |m| u64::from(m.spec.max_entries));
+    if pages != 0 && section.size > pages * ARENA_PAGE {
+        return fail("the arena is too small for its global variables; raise its max_entries (pages)");
+    }
+    if section.data.iter().any(|&byte| byte != 0) {
+        notes.push(format!("section `{ARENA_SECTION}`: initial values of arena variables are left aside"));
+    }
+    Ok(Some((index, map)))
 }
 
 /// Whether a section holds global data.
@@ -56,7 +91,7 @@ pub(crate) fn collect(elf: &Elf<'_>, btf: Option<&Arc<Btf>>, maps: &mut Vec<Map>
             return Err(ObjectError::DataTooLarge { object, section: name, bytes: total, limit: MAX_DATA_BYTES });
         }
         maps.push(Map {
-            spec: Arc::new(spec(elf.object, section, btf)),
+            spec: Arc::new(spec(elf, index, section, btf)),
             section: section.name.clone(),
             section_index: index,
             offset: 0,
@@ -65,19 +100,21 @@ pub(crate) fn collect(elf: &Elf<'_>, btf: Option<&Arc<Btf>>, maps: &mut Vec<Map>
     Ok(())
 }
 
-fn spec(object: &str, section: &Section<'_>, btf: Option<&Arc<Btf>>) -> MapSpec {
+fn spec(elf: &Elf<'_>, index: usize, section: &Section<'_>, btf: Option<&Arc<Btf>>) -> MapSpec {
     let frozen = section.name.starts_with(".rodata");
     let value_type = btf.and_then(|b| b.find(&section.name, Kind::Datasec));
+    let visible = elf.symbols_of(index).any(|s| s.kind == SymbolKind::Data && !s.local && !s.hidden);
+    let mapped = if visible && value_type.is_some() { F_MMAPABLE } else { 0 };
     // Below MAX_DATA_BYTES, which was checked before.
     let size = section.size as u32;
     MapSpec {
-        flags: F_MMAPABLE | if frozen { MAP_F_RDONLY_PROG } else { 0 },
+        flags: mapped | if frozen { MAP_F_RDONLY_PROG } else { 0 },
         btf: value_type.and(btf).cloned(),
         value_type,
         // Sections without contents are zero, as every new map is.
         initial: (!section.is_nobits()).then(|| section.data.into()),
         frozen,
-        ..data_spec(object, &section.name, size)
+        ..data_spec(elf.object, &section.name, size)
     }
 }
 

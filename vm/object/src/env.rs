@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use backstop_btf::Btf;
-use backstop_model::{BuiltinKfunc, HostContext, Kfunc, kfuncs};
+use backstop_btf::{Btf, Kind};
+use backstop_model::{BuiltinKfunc, HostContext, Kfunc, kernel_types, kfuncs};
 
 /// What the outside offers to a program that is being linked: kfuncs, types for CO-RE, addresses, context structs.
 pub trait LinkEnv {
@@ -17,6 +17,11 @@ pub trait LinkEnv {
     /// objects that want such a thing: they may have to be read first.
     fn kernel_types(&self) -> Option<Arc<Btf>> {
         None
+    }
+
+    /// Whether there is a type of this name that the targets do not hold: the program's own copy of it is believed then.
+    fn knows_type(&self) -> fn(&str) -> bool {
+        |_| false
     }
 
     /// The number that an extern variable of `.ksyms` stands for, if there is one.
@@ -34,6 +39,7 @@ pub trait LinkEnv {
 #[derive(Clone, Debug)]
 pub struct StandardEnv {
     targets: Vec<Arc<Btf>>,
+    knows_type: fn(&str) -> bool,
 }
 
 impl StandardEnv {
@@ -43,8 +49,9 @@ impl StandardEnv {
     /// Only if the library was built with damaged built-in types.
     pub fn new(extra: impl IntoIterator<Item = Arc<Btf>>) -> Result<StandardEnv, kfuncs::BuiltinError> {
         let mut targets: Vec<_> = extra.into_iter().collect();
+        let knows_type = known_type(&targets);
         targets.push(kfuncs::builtin_btf()?);
-        Ok(StandardEnv { targets })
+        Ok(StandardEnv { targets, knows_type })
     }
 }
 
@@ -56,4 +63,15 @@ impl LinkEnv for StandardEnv {
     fn core_targets(&self) -> &[Arc<Btf>] {
         &self.targets
     }
+
+    fn knows_type(&self) -> fn(&str) -> bool {
+        self.knows_type
+    }
+}
+
+/// What [`LinkEnv::knows_type`] says beside these types from outside: with a kernel's types at hand nothing is believed,
+/// without any the structs that Linux 6.18 is known to have are.
+pub fn known_type(given: &[Arc<Btf>]) -> fn(&str) -> bool {
+    let kernel = given.iter().any(|btf| btf.find("task_struct", Kind::Struct).is_some());
+    if kernel { |_| false } else { kernel_types::is_struct }
 }

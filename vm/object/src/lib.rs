@@ -23,7 +23,7 @@ mod relocate;
 mod sizing;
 
 pub use data::{Global, MAX_DATA_BYTES};
-pub use env::{LinkEnv, StandardEnv};
+pub use env::{LinkEnv, StandardEnv, known_type};
 pub use error::{ElfProblem, LinkError, MapProblem, ObjectError, Place};
 pub use externs::{Extern, ExternKind};
 pub use functions::{Function, Visibility};

@@ -65,7 +65,7 @@ pub struct Object {
     pub(crate) maps: Vec<MapInfo>,
     /// Maps by section and offset of their declaration; data maps at offset 0.
     pub(crate) map_at: HashMap<(usize, u64), usize>,
-    /// Data maps by section.
+    /// Data maps by section, and the arena by the section of its variables.
     pub(crate) data_maps: HashMap<usize, usize>,
     globals: Vec<Global>,
     pub(crate) externs: HashMap<usize, Extern>,
@@ -149,6 +149,7 @@ impl Object {
         let mut notes = notes(&elf);
         let mut maps = maps::collect(&elf, btf.as_ref(), &functions, &mut notes)?;
         data::collect(&elf, btf.as_ref(), &mut maps)?;
+        let arena = data::arena(&elf, &maps, &mut notes)?;
         let globals = data::globals(&elf, btf.as_deref(), &maps);
         let externs = externs::collect(&elf, btf.as_deref());
         let kconfig = btf.as_deref().map(externs::kconfig_layout).filter(|(_, size)| *size > 0);
@@ -163,7 +164,7 @@ impl Object {
             btf,
             programs,
             map_at: maps.iter().enumerate().map(|(i, m)| ((m.section_index, m.offset), i)).collect(),
-            data_maps: data_maps(&elf, &maps),
+            data_maps: data_maps(&elf, &maps).chain(arena).collect(),
             maps: maps.into_iter().map(|m| MapInfo { spec: m.spec, section: m.section }).collect(),
             globals,
             externs,
@@ -392,9 +393,9 @@ fn programs(
     mains.map(|(i, f)| (i, sections::parse_with(&f.section, custom))).collect()
 }
 
-fn data_maps(elf: &Elf<'_>, maps: &[Map]) -> HashMap<usize, usize> {
+fn data_maps(elf: &Elf<'_>, maps: &[Map]) -> impl Iterator<Item = (usize, usize)> {
     let data = |m: &Map| elf.sections.get(m.section_index).is_some_and(data::is_data);
-    maps.iter().enumerate().filter(|(_, m)| data(m)).map(|(i, m)| (m.section_index, i)).collect()
+    maps.iter().enumerate().filter(move |(_, m)| data(m)).map(|(i, m)| (m.section_index, i))
 }
 
 fn license(elf: &Elf<'_>) -> String {

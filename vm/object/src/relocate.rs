@@ -59,7 +59,7 @@ fn apply_core(linker: &mut Linker<'_>) -> Result<(), LinkError> {
     let targets: Vec<&Btf> = linker.env.core_targets().iter().map(Arc::as_ref).collect();
     let kernel = OnceCell::new();
     let env = linker.env;
-    let mut resolver = Resolver::new(local, &targets);
+    let mut resolver = Resolver::new(local, &targets).assuming(env.knows_type());
     for (index, start) in linker.taken.clone() {
         let Some(function) = linker.function(index) else { continue };
         let (from, to) = (function.offset(), function.end as u64 * 8);

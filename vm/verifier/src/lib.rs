@@ -28,6 +28,7 @@ mod global_tags;
 mod graph;
 mod kept;
 mod liveness;
+pub mod loader;
 mod log;
 mod notes;
 mod options;

@@ -151,6 +151,7 @@ pub struct Resolution {
 pub struct Resolver<'a> {
     local: &'a Btf,
     targets: Vec<&'a Btf>,
+    assumed: fn(&str) -> bool,
     steps: u32,
 }
 
@@ -167,7 +168,14 @@ impl<'a> Resolver<'a> {
     /// kernel's own types go before those of modules in libbpf. A program's own types make a poor target: the flavours
     /// that it declares are candidates then, and ambiguous.
     pub fn new(local: &'a Btf, targets: &[&'a Btf]) -> Resolver<'a> {
-        Resolver { local, targets: targets.to_vec(), steps: MAX_STEPS }
+        Resolver { local, targets: targets.to_vec(), assumed: |_| false, steps: MAX_STEPS }
+    }
+
+    /// The same, where the program's own copy of a type stands for the target's if no target has a candidate and `known`
+    /// says that the target would have one: types of a kernel that is not at hand. Flavours are no such copies.
+    #[must_use]
+    pub fn assuming(self, known: fn(&str) -> bool) -> Resolver<'a> {
+        Resolver { assumed: known, ..self }
     }
 
     /// Whether some target has a type of the relocation's name that could answer it.
@@ -221,6 +229,7 @@ impl<'a> Resolver<'a> {
                 resolution.unsafe_resize = own.size != theirs.size && !self.resizable(&own, btf, &theirs);
                 resolution.target = Some((target, spec));
             }
+            None if self.assumes(relo) => resolution.size = resolution.local_size,
             None => match relo.kind {
                 CoreKind::FieldExists
                 | CoreKind::TypeExists
@@ -281,6 +290,17 @@ impl<'a> Resolver<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the compiler's answer stands. An id of the target's types can't be known.
+    fn assumes(&self, relo: &CoreRelo) -> bool {
+        let name = self.local.name(relo.ty);
+        let asks_id = relo.kind == CoreKind::TypeIdTarget;
+        let defined = matches!(self.local.kind(relo.ty), Kind::Struct | Kind::Union);
+        // A part of a kernel's types has structs without members where it was cut.
+        let whole = |target: &Btf| target.find_essential(name).any(|id| !target.members(id).is_empty());
+        let absent = || !self.targets.iter().any(|target| whole(target));
+        !asks_id && defined && essential_name(name) == name && (self.assumed)(name) && absent()
     }
 
     /// Whether reading a field in its size of the target gives the same value: pointers and unsigned integers are
