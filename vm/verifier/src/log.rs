@@ -7,7 +7,7 @@ use backstop_isa::{Disasm, Instr, Name};
 use crate::domain::SignedNumber;
 use crate::env::Verifier;
 use crate::options::Options;
-use crate::state::{ADD_CONST, Byte, Flags, FrameRole, Kind, MapId, Object, RegState, Slot, State};
+use crate::state::{ADD_CONST, Byte, Flags, FrameRole, Kind, MapId, Object, Ref, RefKind, RegState, Slot, State};
 
 /// Column of the state after an instruction (Linux: `BPF_LOG_ALIGNMENT`).
 const STATE_COLUMN: usize = 40;
@@ -202,9 +202,7 @@ impl Verifier<'_> {
         for (what, value) in self.state_parts(state) {
             let _ = write!(out, " {what}={value}");
         }
-        for r in &state.held.refs {
-            let _ = write!(out, " refs={}", r.id);
-        }
+        out.push_str(&refs_text(&state.held.refs));
         match state.frame().role {
             FrameRole::Callback => out.push_str(" cb"),
             FrameRole::AsyncCallback => out.push_str(" async_cb"),
@@ -293,21 +291,21 @@ impl Verifier<'_> {
         if r.ref_id != 0 {
             field(&mut out, format!("ref_obj_id={}", r.ref_id));
         }
+        if r.flags.has(Flags::NON_OWN_REF) {
+            field(&mut out, "non_own_ref".to_owned());
+        }
+        if let Some(map) = map_of(r) {
+            let spec = &self.world.map(map).spec;
+            field(&mut out, format!("map={},ks={},vs={}", spec.name, spec.key_size, spec.value_size));
+        }
         if r.is_pointer() && r.off != 0 {
             field(&mut out, format!("off={}", r.off));
         }
         if r.is_packet() {
             field(&mut out, format!("r={}", r.range));
         }
-        if let Some(map) = map_of(r) {
-            let spec = &self.world.map(map).spec;
-            field(&mut out, format!("map={},ks={},vs={}", spec.name, spec.key_size, spec.value_size));
-        }
         if let Kind::Mem(size) = r.kind {
             field(&mut out, format!("sz={size}"));
-        }
-        if r.flags.has(Flags::NON_OWN_REF) {
-            field(&mut out, "non_own_ref".to_owned());
         }
         let mut bounds = String::new();
         if r.is_scalar() || r.var.is_const() != Some(0) {
@@ -317,6 +315,17 @@ impl Verifier<'_> {
         out.push(')');
         out
     }
+}
+
+/// What is held, by number; locks by the lookup that they came from. Linux shows none if the oldest has no number.
+fn refs_text(refs: &[Ref]) -> String {
+    let number = |r: &Ref| match r.kind {
+        RefKind::Lock { id, .. } | RefKind::ResLock { id, .. } => id,
+        RefKind::Pointer | RefKind::Irq => r.id,
+    };
+    let mut numbers = refs.iter().map(number);
+    let Some(oldest) = numbers.next().filter(|id| *id != 0) else { return String::new() };
+    numbers.filter(|id| *id != 0).fold(format!(" refs={oldest}"), |text, id| format!("{text},{id}"))
 }
 
 fn map_of(r: &RegState) -> Option<MapId> {

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use backstop_isa::Reg;
 
 pub(crate) use checkpoint::Checkpoint;
-pub(crate) use held::{Held, RefKind};
+pub(crate) use held::{Held, Ref, RefKind};
 pub(crate) use history::{Access, Back, HistEntry, History, Linked, LinkedSet, PackedHistory};
 pub(crate) use marks::Marks;
 pub(crate) use meter::{Counted, Shared};
