@@ -44,7 +44,7 @@ const TASKS: TypeSet = TRACED.and(TypeSet::of(&[
 ]));
 const MASKS: TypeSet = TRACED;
 const TRACKING: TypeSet = TypeSet::of(&[T::SchedCls, T::Xdp]);
-const CRYPTO: TypeSet = TypeSet::of(&[T::SchedCls, T::Xdp]);
+const CRYPTO: TypeSet = TypeSet::of(&[T::SchedCls, T::SchedAct, T::Xdp]);
 const KEYS: TypeSet = TypeSet::of(&[T::Syscall]);
 const ANY: TypeSet = TypeSet::ALL.without(TypeSet::of(&[T::RawMem, T::Host, T::Ext, T::LircMode2]));
 

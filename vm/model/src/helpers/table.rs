@@ -116,9 +116,12 @@ const NO_COARSE: TypeSet = TRACING.and(TypeSet::of(&[T::CgroupDevice, T::CgroupS
 const RETVAL: TypeSet =
     TypeSet::of(&[T::CgroupSock, T::CgroupSockAddr, T::CgroupSockopt, T::CgroupDevice, T::CgroupSysctl]);
 /// Sockets seen as the kernel's own structs: networking, and programs that are attached by type.
-const SKC: TypeSet = LINUX.without(NO_COARSE).and(TypeSet::of(&[T::Tracing, T::Lsm, T::Syscall]));
+const SKC: TypeSet = LINUX
+    .without(NO_COARSE)
+    .without(TypeSet::of(&[T::CgroupSock, T::CgroupSysctl, T::SkReuseport]))
+    .and(TypeSet::of(&[T::Tracing, T::Lsm, T::Syscall]));
 const FROM_FILE: TypeSet = TypeSet::of(&[T::Tracing, T::Lsm, T::Syscall]);
-const SK_STORAGE: TypeSet = TC_CGROUP.and(SK_MSG).and(TypeSet::of(&[T::SockOps]));
+const SK_STORAGE: TypeSet = TC_CGROUP.and(SK_MSG).and(TypeSet::of(&[T::SockOps, T::CgroupSockAddr, T::CgroupSockopt]));
 const PERF: TypeSet = TypeSet::of(&[T::PerfEvent]);
 const SYSCALL: TypeSet = TypeSet::of(&[T::Syscall]);
 

@@ -30,13 +30,15 @@ impl Verifier<'_> {
         reg: &RegState,
         meta: &mut KfuncMeta,
     ) -> Check {
-        let Kind::Stack(frame) = reg.kind else { return Reason::IterStack { arg }.fail() };
         let Some(kind) = IterKind::by_struct(iterator) else {
             return Reason::KfuncUnsupported { name: kfunc.name.clone() }.fail();
         };
-        let frame = usize::from(frame);
         if kfunc.flags.iter_new {
             self.may_iterate_css_tasks(kind)?;
+        }
+        let Kind::Stack(frame) = reg.kind else { return Reason::IterStack { arg }.fail() };
+        let frame = usize::from(frame);
+        if kfunc.flags.iter_new {
             // What RCU keeps is only there within the section that it was opened in.
             let flags = match (kfunc.flags.rcu_protected, self.in_rcu()) {
                 (false, _) => Flags::NONE,
