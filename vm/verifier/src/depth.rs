@@ -86,7 +86,7 @@ impl Verifier<'_> {
         if sub != 0 && info.has_tail_call && *depth >= TAIL_CALL_STACK {
             return Reason::TailCallStack { bytes: *depth }.fail();
         }
-        let bytes = info.stack_depth.next_multiple_of(16);
+        let bytes = self.counted_stack(sub).next_multiple_of(16);
         let own = private && !common.get(sub).copied().unwrap_or(true) && bytes >= PRIVATE_STACK;
         if !private && let Some(c) = common.get_mut(sub) {
             *c = true;

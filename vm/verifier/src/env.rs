@@ -1,5 +1,6 @@
 //! Everything that one proof carries along.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use backstop_isa::{Instr, Reg};
@@ -42,6 +43,8 @@ pub(crate) struct Verifier<'p> {
     /// For the passes before the walk.
     pub flow: Flow,
     pub subs: Vec<Sub>,
+    /// Spills and fills around calls that keep registers.
+    pub fastcall_parts: HashSet<u32>,
     /// The program's own exception callback.
     pub exception_callback: Option<usize>,
     pub world: World,
@@ -93,6 +96,7 @@ impl<'p> Verifier<'p> {
             code,
             flow: Flow::default(),
             subs: Vec::new(),
+            fastcall_parts: HashSet::new(),
             exception_callback: None,
             world: World::new(program, &options.kernel),
             cur: State::new(Frame::new(0, crate::state::NO_CALLSITE, 0), program.kind.sleepable, 0),

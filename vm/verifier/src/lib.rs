@@ -21,6 +21,7 @@ mod env;
 mod equal;
 mod explore;
 mod facts;
+mod fastcall;
 mod fields;
 mod flow;
 mod global;

@@ -38,6 +38,7 @@ impl Verifier<'_> {
         self.check_cfg()?;
         self.find_loops();
         self.find_live_registers();
+        self.find_fastcalls();
         let bounds = self.subs.iter().map(|s| (s.start, s.end)).collect();
         self.liveness = StackLiveness::new(std::mem::take(&mut self.flow), bounds);
         self.weigh_tables();

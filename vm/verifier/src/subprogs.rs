@@ -6,6 +6,7 @@ use backstop_model::{KfuncIdentity, ProgType, license_is_gpl_compatible};
 
 use crate::code::{Code, call_offset, ends_function, jump_offset};
 use crate::env::Verifier;
+use crate::fastcall::Fastcall;
 use crate::global::ArgSpec;
 use crate::reason::{Check, Reason};
 
@@ -37,6 +38,8 @@ pub(crate) struct Sub {
     pub throws: bool,
     /// Deepest byte of its frame that is used.
     pub stack_depth: u32,
+    /// Spills around calls that keep registers.
+    pub fastcall: Fastcall,
     /// Arguments as BTF has them, read once.
     pub args: Option<Result<Vec<ArgSpec>, Box<Reason>>>,
 }

@@ -12,6 +12,9 @@ impl Verifier<'_> {
     pub(super) fn access_stack(&mut self, a: &Access, frame: usize, reg: &RegState, off: i32) -> Check {
         self.check_stack_bounds(a.base, frame, reg, off, i64::from(a.size.bytes()), a.write)?;
         let total = i64::from(reg.off) + i64::from(off);
+        // Linux charges a read to the function that makes it, a write to the one whose frame it is; what helpers read to nobody.
+        let user = if a.write { self.cur.frame_at(frame).subprog } else { self.cur.frame().subprog };
+        self.note_stack_use(user as usize, total + reg.var.is_const().map_or(reg.var.smin, |var| var as i64));
         match (a.write, reg.var.is_const()) {
             (true, Some(var)) => self.write_fixed(a, frame, (total + var as i64) as i32),
             (true, None) => self.write_variable(a, frame, reg, total as i32),

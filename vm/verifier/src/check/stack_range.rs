@@ -25,6 +25,8 @@ impl Verifier<'_> {
         let raw = meta.raw && reg.var.is_const().is_some();
         self.check_stack_range(base, frame, reg, off, size, zero_ok, write, raw)?;
         if raw && size > 0 {
+            let low = i64::from(reg.off) + off + reg.var.is_const().map_or(0, |var| var as i64);
+            self.note_stack_use(self.cur.frame_at(frame).subprog as usize, low);
             meta.filled = Some((base, size));
         }
         Ok(())
