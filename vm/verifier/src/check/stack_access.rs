@@ -12,8 +12,10 @@ impl Verifier<'_> {
     pub(super) fn access_stack(&mut self, a: &Access, frame: usize, reg: &RegState, off: i32) -> Check {
         self.check_stack_bounds(a.base, frame, reg, off, i64::from(a.size.bytes()), a.write)?;
         let total = i64::from(reg.off) + i64::from(off);
-        // Linux charges a read to the function that makes it, a write to the one whose frame it is; what helpers read to nobody.
-        let user = if a.write { self.cur.frame_at(frame).subprog } else { self.cur.frame().subprog };
+        // Linux charges a read at a known offset to the function that makes it, all else to the one whose frame it is; what helpers
+        // read to nobody.
+        let known = reg.var.is_const().is_some();
+        let user = if a.write || !known { self.cur.frame_at(frame).subprog } else { self.cur.frame().subprog };
         self.note_stack_use(user as usize, total + reg.var.is_const().map_or(reg.var.smin, |var| var as i64));
         match (a.write, reg.var.is_const()) {
             (true, Some(var)) => self.write_fixed(a, frame, (total + var as i64) as i32),
