@@ -52,6 +52,113 @@ fn objects_are_compared_program_by_program() {
 }
 
 #[test]
+fn mutants_of_objects_are_compared_and_made_again_by_their_seed() {
+    if !TWO_ENGINES {
+        return;
+    }
+    let isa = object("isa_v4.bpf.o");
+    let said = || backstop(&["diff", &isa, "--mutate", "40", "--seed", "3", "--json"]).ends(0);
+    let (first, second) = (said().lines(), said().lines());
+    assert_eq!(first, second);
+    assert!(!first.is_empty());
+    let sum = |field: &str| first.iter().map(|line| line[field].as_u64().expect("a number")).sum::<u64>();
+    assert_eq!(sum("mutants"), 40 * first.len() as u64);
+    assert!(sum("taken") * 10 > sum("mutants"), "{first:?}");
+    let text = backstop(&["diff", &isa, "--mutate", "5"]).ends(0);
+    assert!(text.out.contains("same (5 mutants: ") && text.err.starts_with("seed "), "{}", text.out);
+    // The second half of the mutants is what the whole has beyond the first.
+    let half = |from: &str| {
+        backstop(&["diff", &isa, "--mutate", "20", "--first", from, "--seed", "3", "--json"]).ends(0).lines()
+    };
+    for (line, (one, other)) in first.iter().zip(half("0").iter().zip(&half("20"))) {
+        for field in ["taken", "passed_over", "mutants"] {
+            assert_eq!(
+                line[field].as_u64(),
+                one[field].as_u64().zip(other[field].as_u64()).map(|(a, b)| a + b),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn mutants_are_told_of_every_input() {
+    if !TWO_ENGINES {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = folder.path().join("seven.case");
+    std::fs::write(&case, "type: raw_mem\nmemory: 8\ncode:\nr0 = 7\nr1 = 3\nr0 ^= r1\nexit\n").expect("a file");
+    let case = case.display().to_string();
+    let inputs = ["/no/such/file", &object("big_endian.bpf.o"), &object("missing_kfunc.bpf.o"), &case];
+    let said = backstop(&[&["diff", "--mutate", "8", "--seed", "1", "--json"], &inputs[..]].concat()).ends(1);
+    let lines = said.lines();
+    let outcome = |input: &str| {
+        lines.iter().filter(|line| line["input"] == input).map(|line| &line["outcome"]).collect::<Vec<_>>()
+    };
+    assert_eq!(outcome(inputs[0]), ["error"]);
+    assert_eq!(outcome(inputs[1]), ["error"]);
+    assert!(
+        outcome(inputs[2]).iter().any(|outcome| **outcome == "refused" || **outcome == "unsupported"),
+        "{}",
+        said.out
+    );
+    assert_eq!(outcome(inputs[3]), ["same"]);
+    said.complains("/no/such/file");
+}
+
+#[test]
+fn mutants_that_nobody_can_make_are_a_wrong_command_line() {
+    let isa = object("isa_v4.bpf.o");
+    backstop(&["diff", "--mutate", "5"]).ends(2);
+    backstop(&["diff", &isa, "--mutate", "5", "--linux", "1"]).ends(2);
+    backstop(&["diff", &isa, "--first", "5"]).ends(2).complains("--mutate");
+    let said = backstop(&["diff", &isa, "--mutate", "5", "--save", "/no/such/folder", "--json"]).ends(2);
+    assert!(said.lines()[0]["error"].as_str().is_some_and(|error| error.contains("no such folder")), "{}", said.out);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_mutant_that_kills_is_told_by_its_number_and_the_next_programs_are_compared() {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    if !TWO_ENGINES {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let isa = object("isa_v4.bpf.o");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    command.args(["diff", &isa, "--mutate", "100000000", "--seed", "1", "--json", "--save"]).arg(folder.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let first = child_of(child.id());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    kill("FPE", &first);
+    // The next program's mutants, in another child, until somebody asks for an end.
+    let mut ended = String::new();
+    child.stdout.as_mut().expect("standard output").read_exact(&mut [0; 2]).expect("a line begins");
+    let parent = child.id();
+    assert!(std::iter::repeat_with(|| child_of(parent)).any(|next| next != first));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    kill("INT", &parent.to_string());
+    child.stdout.as_mut().expect("standard output").read_to_string(&mut ended).expect("text");
+    let output = child.wait_with_output().expect("an end");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("signal 8 (SIGFPE)") && err.contains("interrupted"), "{err}");
+    let lines: Vec<Value> =
+        format!("{{\"{ended}").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [finding, killed, last] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&finding["what"], &finding["program"]), (&Value::from("killed process"), &killed["program"]));
+    assert_eq!(finding["number"].as_u64().map(|number| number + 1), killed["mutants"].as_u64());
+    assert_eq!((&killed["outcome"], &killed["taken"]), (&Value::from("differs"), &Value::Null));
+    assert!(finding["saved"].as_str().is_some_and(|path| std::path::Path::new(path).is_file()), "{finding}");
+    assert_ne!(killed["program"], last["program"]);
+    assert_eq!((&last["outcome"], &last["interrupted"]), (&Value::from("same"), &Value::Bool(true)));
+    assert!(last["mutants"].as_u64().is_some_and(|mutants| mutants > 0), "{last}");
+}
+
+#[test]
 fn every_input_is_reported_before_the_failure() {
     let folder = tempfile::tempdir().expect("a folder");
     let case = folder.path().join("good.case");
@@ -181,7 +288,7 @@ fn a_signal_ends_a_run_in_order() {
 
 #[test]
 fn what_contradicts_itself_is_a_wrong_command_line() {
-    backstop(&["diff", "--seed", "1", &object("throw.bpf.o")]).ends(2);
+    backstop(&["diff", "--seed", "1", &object("throw.bpf.o")]).ends(2).complains("--mutate N");
     backstop(&["diff", "--program", "x"]).ends(2);
     backstop(&["diff", "--count", "many"]).ends(2);
     backstop(&["diff", "--count", "1", "--save", "/no/such/folder"]).ends(2).complains("no such folder");

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST: u64 = 64 << 20;
 /// Bytes of a journal's entry.
 const ENTRY: u64 = 8;
+/// Numbers that name what the only thread of a process tries.
+pub const NAMED_BY: usize = 4;
 /// Between the parts of an answer.
 const PARTS: char = '\0';
 
@@ -49,7 +51,18 @@ impl Journal {
         let _ = self.0.write_all_at(&number.wrapping_add(1).to_ne_bytes(), thread as u64 * ENTRY);
     }
 
-    /// What was being tried when the process ended.
+    /// The one thread is about to try something that takes several numbers to name, at most [`NAMED_BY`].
+    pub fn tries_part(&self, numbers: &[u64]) {
+        // What is not named takes the place of what was.
+        let mut entries = [0; NAMED_BY];
+        for (entry, number) in entries.iter_mut().zip(numbers) {
+            *entry = number.wrapping_add(1);
+        }
+        // As above.
+        let _ = self.0.write_all_at(entries.map(u64::to_ne_bytes).as_flattened(), 0);
+    }
+
+    /// What was being tried when the process ended: by each thread, or the numbers that name it.
     ///
     /// # Errors
     /// The file can't be read.
@@ -183,13 +196,11 @@ impl<'c> Apart<'c> {
                 let mut deadly = None;
                 for engine in engines {
                     if let Answer::Killed(_) = self.ask(case, engine)? {
-                        deadly = Some((*engine).to_owned());
+                        deadly = Some(*engine);
                         break;
                     }
                 }
-                let columns = ["any program".to_owned(), deadly.unwrap_or_else(|| "all engines".to_owned())];
-                let made = ["the process lives on".to_owned(), how];
-                Ok(Some(Difference { what: What::Killed, columns, made }))
+                Ok(Some(Difference::killed(how, deadly)))
             }
         }
     }
@@ -281,4 +292,25 @@ fn one_answer(from: &mut impl BufRead) -> io::Result<String> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_has_what_was_noted_last() {
+        let path = std::env::temp_dir().join(format!("backstop-journal-{}", std::process::id()));
+        let journal = Journal::create(&path).expect("a file");
+        let read = || Journal::read(&path).expect("the file");
+        assert_eq!(read(), []);
+        journal.tries_part(&[7, 0, 3]);
+        assert_eq!(read(), [7, 0, 3]);
+        journal.tries_part(&[8, 1]);
+        assert_eq!(read(), [8, 1]);
+        journal.tries(0, 5);
+        journal.tries(6, u64::MAX - 1);
+        assert_eq!(read(), [5, 1, u64::MAX - 1]);
+        std::fs::remove_file(&path).expect("the file");
+    }
 }

@@ -15,6 +15,8 @@ use crate::trial::Ran;
 const ENGINES: [EngineChoice; 3] = [EngineChoice::Interpreter, EngineChoice::Checked, EngineChoice::Jit];
 /// Words of a program's stack.
 const STACK_WORDS: i16 = 64;
+/// Odd, with bits all over.
+const SPREAD: i32 = 0x2545_f491;
 /// Map memory of an engine, in bytes.
 const MAP_MEMORY: u64 = 1 << 26;
 
@@ -65,6 +67,13 @@ impl Column {
         self.linker.engine()
     }
 
+    /// Drops what was printed since runs were last observed.
+    pub(crate) fn forget_printed(&self) {
+        if let Ok(mut lines) = self.printed.lock() {
+            lines.clear();
+        }
+    }
+
     /// Loads a program that came from no object, with itself in slot 0 of its first prog_array.
     ///
     /// # Errors
@@ -98,12 +107,19 @@ fn observe_runs(store: &mut Store<()>, program: &Program<()>, inputs: &[Vec<u8>]
     Observed { runs: inputs.iter().map(run).collect(), ..Observed::default() }
 }
 
-/// A program that fills its whole stack with a word.
-fn scribbler(word: i32) -> Linked {
+/// A program that fills its whole stack with numbers that follow from one: no two words are alike, nor the halves of a word, since
+/// programs compute with any part of what they read; but from 0 follow zeros, which are keys and ends of strings.
+fn scribbler(seed: i32) -> Linked {
     let base = Reg::R10;
-    let store = |n: i16| Instr::Store { size: Size::B8, base, off: -8 * n, src: Operand::Imm(word) };
+    let store = |n: i16| {
+        let imm = match seed {
+            0 => 0,
+            _ => seed.wrapping_add(i32::from(n).wrapping_mul(SPREAD)).wrapping_mul(SPREAD),
+        };
+        Instr::Store { size: Size::B4, base, off: -4 * n, src: Operand::Imm(imm) }
+    };
     let result = Instr::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(0) };
-    let instrs: Vec<Instr> = (1..=STACK_WORDS).map(store).chain([result, Instr::Exit]).collect();
+    let instrs: Vec<Instr> = (1..=2 * STACK_WORDS).map(store).chain([result, Instr::Exit]).collect();
     let mut kind = ProgKind::new(ProgType::RawMem);
     kind.memory_len = 0;
     Linked {
@@ -190,9 +206,14 @@ impl Columns {
     }
 
     /// Whether the first column makes the same of a program twice, with other addresses and other remains on the stack: if not, what it
-    /// makes is no matter of instructions.
+    /// makes is no matter of instructions. Each input is tried alone too: what one run leaves on the stack the next may read.
     pub fn settled(&mut self, program: &Linked, inputs: &[Vec<u8>], insns: u64) -> bool {
         let Some(Ok(proof)) = self.prove(program, insns) else { return false };
+        let alone = inputs.iter().map(std::slice::from_ref).filter(|_| inputs.len() > 1);
+        std::iter::once(inputs).chain(alone).all(|inputs| self.settled_on(program, &proof, inputs))
+    }
+
+    fn settled_on(&mut self, program: &Linked, proof: &Proof, inputs: &[Vec<u8>]) -> bool {
         let Some(column) = self.all.first_mut() else { return false };
         let mut kept = Vec::new();
         let mut made = Vec::new();
@@ -200,7 +221,7 @@ impl Columns {
             let mut store = Store::new(column.engine(), ());
             let scribble = Proof::new(column.engine(), scribbler(word)).and_then(|proof| column.load(&proof));
             let scribble = scribble.ok().and_then(|loaded| loaded.program("scribbler").ok());
-            let loaded = column.load(&proof).ok();
+            let loaded = column.load(proof).ok();
             let own = loaded.as_ref().and_then(|loaded| loaded.program(&program.name).ok());
             let (Some(scribble), Some(loaded), Some(own)) = (scribble, loaded, own) else { return false };
             if scribble.run(&mut store, Input::Memory(&mut [])).is_err() {

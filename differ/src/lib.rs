@@ -7,7 +7,8 @@
 //! - [`reduce()`]: the smallest program that still differs; [`Case`]: programs as text that can be kept and tried again;
 //! - [`Session`]: very many programs, on all processors;
 //! - [`Trail`]: runs held against what the proofs of their programs said;
-//! - [`Apart`]: programs that may kill the process that runs them.
+//! - [`Apart`]: programs that may kill the process that runs them;
+//! - [`Mutator`]: changed forms of real programs.
 //!
 //! ```
 //! use backstop_differ::{Session, Settings};
@@ -26,6 +27,7 @@ mod coverage;
 pub mod generate;
 #[cfg(target_os = "linux")]
 pub mod linux;
+mod mutate;
 mod object;
 mod observe;
 mod reduce;
@@ -35,11 +37,12 @@ mod trail;
 mod trial;
 
 #[cfg(unix)]
-pub use apart::{Apart, Journal, killed, serve};
+pub use apart::{Apart, Journal, NAMED_BY, killed, serve};
 pub use case::{Case, CaseError};
 pub use column::{Column, Columns, Rules};
 pub use coverage::{Coverage, Judgement, Row, Sort, Subject};
 pub use generate::{Generated, Shape};
+pub use mutate::Mutator;
 pub use object::input_len;
 pub use observe::{Content, End, Observed, Seen, end, seen};
 pub use reduce::{Reduced, instructions, reduce};

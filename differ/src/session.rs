@@ -428,13 +428,7 @@ impl<'s, 'm> Worker<'s, 'm> {
                 // What a panic left behind is not used again.
                 self.columns = (self.session.make)(Rules::default());
                 self.compat = None;
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned();
-                Tried::Differs(Box::new(Difference {
-                    what: What::Panic,
-                    columns: ["any program".to_owned(), "this one".to_owned()],
-                    made: ["no panic".to_owned(), text],
-                }))
+                Tried::Differs(Box::new(Difference::panicked(panic.as_ref())))
             }
         }
     }

@@ -113,6 +113,28 @@ pub struct Difference {
     pub made: [String; 2],
 }
 
+impl Difference {
+    /// Backstop panicked.
+    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Difference {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned();
+        Difference {
+            what: What::Panic,
+            columns: ["any program".to_owned(), "this one".to_owned()],
+            made: ["no panic".to_owned(), text],
+        }
+    }
+
+    /// A process did not survive a program: how it ended, and on which engine, if that is known.
+    pub fn killed(how: String, engine: Option<&str>) -> Difference {
+        Difference {
+            what: What::Killed,
+            columns: ["any program".to_owned(), engine.unwrap_or("all engines").to_owned()],
+            made: ["the process lives on".to_owned(), how],
+        }
+    }
+}
+
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [left, right] = &self.columns;
@@ -172,7 +194,7 @@ impl Columns {
 
 impl Tried {
     /// Of a program that no column takes.
-    pub(crate) fn not_taken(error: &LoadError) -> Tried {
+    pub fn not_taken(error: &LoadError) -> Tried {
         if unsupported(error) { Tried::Unsupported(error.to_string()) } else { Tried::Refused(error.to_string()) }
     }
 }
@@ -181,6 +203,7 @@ impl Tried {
 fn unsupported(error: &LoadError) -> bool {
     match error {
         LoadError::NotImplemented { .. } | LoadError::Lower { .. } => true,
+        LoadError::Compile { unsupported, .. } => *unsupported,
         LoadError::Map { source, .. } => matches!(source, MapError::Unsupported { .. }),
         LoadError::Refused { refusal, .. } => {
             matches!(refusal.reason, Reason::KfuncUnsupported { .. } | Reason::KfuncArgUnsupported { .. })
@@ -204,6 +227,8 @@ impl Verdicts {
     pub(crate) fn add(&mut self, column: &'static str, error: Option<&LoadError>) -> Result<(), Tried> {
         let error = error.map(|error| (error.to_string(), unsupported(error)));
         match &self.first {
+            // What is not built each engine says in its own words.
+            Some((_, Some((_, true)))) if matches!(error, Some((_, true))) => Ok(()),
             Some((other, expected)) if *expected != error => {
                 let text =
                     |error: &Option<(String, bool)>| error.as_ref().map_or("takes it", |(text, _)| text).to_owned();

@@ -37,6 +37,17 @@ pub(crate) enum BackendError {
     NotImplemented(String),
     /// The engine can't compile it.
     Compile(String),
+    /// The engine has no form for one of its operations.
+    Unsupported(String),
+}
+
+impl From<&backstop_interp::CompileError> for BackendError {
+    fn from(error: &backstop_interp::CompileError) -> BackendError {
+        match error {
+            backstop_interp::CompileError::Unsupported { .. } => BackendError::Unsupported(error.to_string()),
+            _ => BackendError::Compile(error.to_string()),
+        }
+    }
 }
 
 impl Backend {
@@ -87,7 +98,7 @@ pub(crate) fn interpret(
     let callee = |c: backstop_ir::CalleeId| natives.get(c.0 as usize).cloned().unwrap_or(Native::Absent);
     let bindings =
         backstop_interp::Bindings { map_addr: &map_addr, map_value_addr: &map_value_addr, callee: &callee, code_id };
-    let code = Code::new(ir, &bindings).map_err(|e| BackendError::Compile(e.to_string()))?;
+    let code = Code::new(ir, &bindings).map_err(|e| BackendError::from(&e))?;
     Ok(Backend::Interpreter(Box::new(code)))
 }
 
@@ -148,7 +159,10 @@ pub(crate) fn compile(
 
     let failed = |e: &dyn std::fmt::Display| BackendError::Compile(e.to_string());
     let image =
-        backstop_jit_x86::compile(&planted(engine, ir), &crate::native::compile_options()).map_err(|e| failed(&e))?;
+        backstop_jit_x86::compile(&planted(engine, ir), &crate::native::compile_options()).map_err(|e| match e {
+            backstop_jit_x86::CompileError::Unsupported { .. } => BackendError::Unsupported(e.to_string()),
+            _ => failed(&e),
+        })?;
     let mut thunks = Vec::new();
     let mut addresses = Vec::with_capacity(natives.len());
     for native in natives {

@@ -36,6 +36,7 @@ pub(crate) fn prove_within(engine: &Engine, name: &str, program: Linked, insns: 
     let options = Options {
         compat_linux: config.compat_linux,
         unprivileged: config.unprivileged,
+        no_leaks: false,
         keep_states: false,
         log_level: config.log_level,
         limits: Limits { insns, cpus: config.cpus, ..Limits::default() },
@@ -130,7 +131,8 @@ fn failed(program: &str, error: BackendError) -> LoadError {
     let program = program.to_owned();
     match error {
         BackendError::NotImplemented(what) => LoadError::NotImplemented { program, what },
-        BackendError::Compile(reason) => LoadError::Compile { program, reason },
+        BackendError::Compile(reason) => LoadError::Compile { program, reason, unsupported: false },
+        BackendError::Unsupported(reason) => LoadError::Compile { program, reason, unsupported: true },
     }
 }
 

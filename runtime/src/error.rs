@@ -185,6 +185,8 @@ pub enum LoadError {
         program: String,
         /// The engine's reason.
         reason: String,
+        /// The engine has no form for an operation yet; otherwise a limit or a defect is the reason.
+        unsupported: bool,
     },
     /// A helper that the verifier knows but no engine implements.
     #[error("program `{program}` calls {what}, which this version can verify but not run")]

@@ -66,12 +66,12 @@ impl Proof {
         &self.verified
     }
 
-    /// Whether programs of this engine are judged by the rules of this proof.
     /// What every engine compiles.
     pub(crate) fn ir(&self) -> Result<Arc<Ir<Proven>>, LowerError> {
         self.ir.get_or_init(|| lower(&self.verified).map(Arc::new)).clone()
     }
 
+    /// Whether programs of this engine are judged by the rules of this proof.
     pub(crate) fn holds_for(&self, engine: &Engine) -> bool {
         let (own, other) = (&self.rules, Rules::of(engine));
         (own.compat_linux, own.unprivileged, own.cpus) == (other.compat_linux, other.unprivileged, other.cpus)

@@ -63,7 +63,8 @@ impl<H: 'static> UnprovenProgram<H> {
         check_calls(&ir).map_err(refused)?;
         let host = |index: u32| linker.host_kfunc(index).map(|k| Arc::clone(&k.body));
         let failed = |error| {
-            let (BackendError::NotImplemented(what) | BackendError::Compile(what)) = error;
+            let (BackendError::NotImplemented(what) | BackendError::Compile(what) | BackendError::Unsupported(what)) =
+                error;
             refused(what)
         };
         let natives = natives(&ir, &host).map_err(failed)?;

@@ -5,8 +5,10 @@ mod inputs;
 #[cfg(unix)]
 mod isolated;
 mod kernel;
+mod mutants;
 mod report;
 mod saved;
+mod walk;
 
 use std::path::PathBuf;
 
@@ -30,6 +32,10 @@ children, and ends the comparison of generated programs.
 A difference is saved when it is found; its reduction replaces the file. When --time is over, or at SIGINT or SIGTERM, programs and reductions
 end, and the report is of what was done; a second signal ends at once.
 
+With --mutate, an instruction or a few of each program of the inputs are changed, most often to others that take the same operands; what the
+verifier takes is compared. Forms that may run too long, or make something else of other addresses, are passed over. Four that differ, or one
+that kills the process, end those of a program; the next ones are made by --first.
+
 Of inputs, `unsupported` is what this version names as not built, and `differs, meant` where Linux is known to differ for a reason.
 
 Linux is asked by loading and test-running alone; nothing is attached. Programs that print stay away from it, and those whose shape
@@ -41,6 +47,8 @@ Examples:
       ten minutes, every twentieth program on the running kernel as well
   backstop diff filter.bpf.o
       does each program of mine behave the same on all engines and in the kernel?
+  backstop diff filter.bpf.o --mutate 1000
+      a thousand changed forms of each of them, on the engines
   backstop diff diff-7-1234.case
       tries again what was found";
 
@@ -55,15 +63,18 @@ pub struct DiffArgs {
     /// Only the program of this name, of objects
     #[arg(long, value_name = "NAME", requires = "inputs")]
     pub program: Option<String>,
-    /// Seed of the generated programs [default: another each time]
-    #[arg(long, value_name = "N", conflicts_with = "inputs")]
+    /// Compare so many changed forms of each program of the inputs, on the engines alone
+    #[arg(long, value_name = "N", requires = "inputs", conflicts_with_all = ["linux", "libbpf"])]
+    pub mutate: Option<u64>,
+    /// Seed of the generated programs, or of --mutate [default: another each time]
+    #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// How many programs are generated [default: 10000, or what --time allows]
     #[arg(long, value_name = "N", conflicts_with = "inputs")]
     pub count: Option<u64>,
-    /// Number of the first generated program
-    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "inputs")]
-    pub first: u64,
+    /// Number of the first generated program, or of the first changed form of each program [default: 0]
+    #[arg(long, value_name = "N")]
+    pub first: Option<u64>,
     /// Stop after so many seconds; what is being reduced then stays as small as it is
     #[arg(long, value_name = "SECONDS", conflicts_with = "inputs")]
     pub time: Option<u64>,
@@ -98,7 +109,7 @@ pub struct DiffArgs {
     /// In a child: tries cases that come by standard input
     #[arg(long, hide = true, exclusive = true)]
     pub answer: bool,
-    /// One JSON object; of inputs, one a program; errors too
+    /// One JSON object; of inputs, one a program, and before it one for each of its changed forms that differs; errors too
     #[arg(long)]
     pub json: bool,
 }
@@ -124,11 +135,19 @@ fn compare(args: &DiffArgs, out: &mut Out) -> Result {
         let what = "--libbpf: this build is without libbpf; build with --features libbpf, on Linux";
         return Err(Failure::Usage(what.to_owned()));
     }
+    if !args.inputs.is_empty() && args.mutate.is_none() && (args.seed.is_some() || args.first.is_some()) {
+        let what = "--seed and --first are for generated programs and for --mutate N; inputs are compared as they are";
+        return Err(Failure::Usage(what.to_owned()));
+    }
     #[cfg(unix)]
     if args.isolate && args.journal.is_none() {
         return isolated::diff(args, out);
     }
-    if args.inputs.is_empty() { generated::diff(args, out) } else { inputs::diff(args, out) }
+    match args.mutate {
+        _ if args.inputs.is_empty() => generated::diff(args, out),
+        Some(_) => mutants::diff(args, out),
+        None => inputs::diff(args, out),
+    }
 }
 
 /// Says in a line that nothing more comes of this run.

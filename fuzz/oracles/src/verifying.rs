@@ -24,6 +24,7 @@ pub fn verify(data: &[u8]) -> Outcome {
     let options = Options {
         compat_linux: flags & 1 != 0,
         unprivileged: flags & 2 != 0,
+        no_leaks: flags & 4 != 0,
         keep_states: false,
         log_level: if flags & 0xc0 == 0xc0 { 2 } else { 0 },
         limits: Limits { insns: MAX_INSNS, log_bytes: 1 << 16, ..Limits::default() },

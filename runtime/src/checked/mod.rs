@@ -77,7 +77,7 @@ impl CheckedProgram {
             |m: MapId, off: u32| maps.get(m.0 as usize).and_then(|map| map.value_address(off)).unwrap_or(0);
         let callee = |c: CalleeId| callables.get(c.0 as usize).cloned().unwrap_or_else(Callable::absent);
         let bindings = Bindings { map_addr: &map_addr, map_value_addr: &map_value_addr, callee: &callee, code_id };
-        let code = CheckedCode::checked(ir, &bindings).map_err(|e| BackendError::Compile(e.to_string()))?;
+        let code = CheckedCode::checked(ir, &bindings).map_err(|e| BackendError::from(&e))?;
         let regions = regions::of_maps(ir, maps);
         let context = regions::context_rights(&ir.program().kind);
         let (proved, unwritten) = (proof != Proof::None, proof == Proof::Proved { unwritten: true });

@@ -129,7 +129,7 @@ impl<'p> Verifier<'p> {
 
     /// Pointers may be returned, stored and compared.
     pub fn leaks_allowed(&self) -> bool {
-        !self.options.unprivileged
+        !self.options.unprivileged && !self.options.no_leaks
     }
 
     /// May do what only privileged programs may (Linux: `bpf_capable`).
@@ -139,7 +139,7 @@ impl<'p> Verifier<'p> {
 
     /// Stack that was never written may be read.
     pub fn uninit_allowed(&self) -> bool {
-        !self.options.unprivileged
+        !self.options.unprivileged && !self.options.no_leaks
     }
 
     pub fn ty(&self) -> ProgType {

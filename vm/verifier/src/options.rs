@@ -44,6 +44,10 @@ pub struct Options {
     pub compat_linux: bool,
     /// The rules for programs without privileges: no pointer may leak, nothing uninitialised be read.
     pub unprivileged: bool,
+    /// No pointer may leak and nothing uninitialised be read, though loops, functions and all else that takes privileges are allowed: what
+    /// such a program does depends on its input and on what it calls, never on addresses. Of Linux's rules these are those for programs
+    /// with CAP_BPF but not CAP_PERFMON, without the ones against speculation.
+    pub no_leaks: bool,
     /// Keep what was said of each checkpoint, so that runs can be held against it ([`crate::embed`]). The proof decides as it does
     /// without, and takes far more memory.
     pub keep_states: bool,

@@ -83,6 +83,7 @@ fn damaged_programs_get_a_verdict() {
         let options = Options {
             compat_linux: random.below(2) == 0,
             unprivileged: random.below(4) == 0,
+            no_leaks: random.below(4) == 0,
             keep_states: random.below(8) == 0,
             log_level: if random.below(8) == 0 { 2 } else { 0 },
             limits,

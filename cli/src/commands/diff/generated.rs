@@ -64,13 +64,11 @@ pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
 
 /// What is asked for; of a seed that is not, another each time.
 pub fn settings(args: &DiffArgs) -> Result<Settings> {
-    if !args.save.is_dir() {
-        return Err(Failure::Usage(format!("--save {}: there is no such folder", args.save.display())));
-    }
+    need_folder(args)?;
     let usual = if args.time.is_some() { u64::MAX } else { USUAL_COUNT };
     Ok(Settings {
-        seed: args.seed.unwrap_or_else(|| RandomState::new().hash_one("diff") >> 16),
-        first: args.first,
+        seed: seed(args),
+        first: args.first.unwrap_or(0),
         count: args.count.unwrap_or(usual),
         time: args.time.map(Duration::from_secs),
         threads: usize::from(args.threads),
@@ -78,6 +76,19 @@ pub fn settings(args: &DiffArgs) -> Result<Settings> {
         linux: args.linux.unwrap_or(USUAL_LINUX),
         ..Settings::default()
     })
+}
+
+/// The folder of findings must be there before there are any.
+pub fn need_folder(args: &DiffArgs) -> Result<()> {
+    if args.save.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!("--save {}: there is no such folder", args.save.display())))
+}
+
+/// The seed; if none is asked for, another each time.
+pub fn seed(args: &DiffArgs) -> u64 {
+    args.seed.unwrap_or_else(|| RandomState::new().hash_one("diff") >> 16)
 }
 
 /// A session; where Linux was not asked for by name and can't be had, one without it.

@@ -3,25 +3,21 @@
 use std::path::Path;
 
 use backstop::model::Program;
-use backstop_differ::{Case, Columns, Rules, Tried, input_len};
+use backstop_differ::{Columns, Rules, Tried, input_len};
 use serde::Serialize;
 
 use super::DiffArgs;
 use super::kernel::{Answer, Kernel};
+use super::walk::{Held, Place, Walk, read, wanted};
 use crate::failure::{Failure, Outcome, Result};
-use crate::files;
 use crate::output::{Out, note};
-use crate::session::need_program;
 
 /// Exit code of a child whose parent went away: nobody hears it.
-#[cfg(unix)]
 const INTERRUPTED: i32 = 130;
-/// First bytes of an ELF file.
-const ELF: [u8; 4] = *b"\x7fELF";
 
 /// What came of one program, or of an input that holds none. Its fields are kept stable.
 #[derive(Serialize)]
-struct Line {
+pub struct Line {
     input: String,
     program: Option<String>,
     /// `same`, `differs`, `differs, meant`, `refused`, `unsupported`, `passed over`, `error`.
@@ -36,7 +32,8 @@ struct Line {
 }
 
 impl Line {
-    fn error(path: &Path, program: Option<&str>, text: &str) -> Line {
+    /// An input that can't be used, or a program of one.
+    pub fn error(path: &Path, program: Option<&str>, text: &str) -> Line {
         Line {
             input: path.display().to_string(),
             program: program.map(str::to_owned),
@@ -47,7 +44,8 @@ impl Line {
         }
     }
 
-    fn of(path: &Path, program: &str, answer: Answer) -> Line {
+    /// What came of a program.
+    pub fn of(path: &Path, program: &str, answer: Answer) -> Line {
         let Answer { tried, linux, known, libbpf } = answer;
         let (mut outcome, mut detail) = match (tried, known) {
             (Tried::Differs(difference), _) => ("differs", Some(difference.to_string())),
@@ -67,70 +65,18 @@ impl Line {
     }
 }
 
-/// Where a program stands among the inputs: the input, and the program in it.
-fn place(input: usize, program: usize) -> u64 {
-    (input as u64) << 32 | program as u64
-}
-
 /// Tells that the program at a place killed the process that compared it.
 #[cfg(unix)]
-pub fn killed(args: &DiffArgs, out: &mut Out, place: u64, how: &str) -> Result {
-    let input = usize::try_from(place >> 32).unwrap_or(usize::MAX);
-    let path = args.inputs.get(input).map_or(Path::new(""), std::path::PathBuf::as_path);
-    let at = (place & u64::from(u32::MAX)) as usize;
-    let program = programs(path).into_iter().nth(at);
+pub fn killed(args: &DiffArgs, out: &mut Out, place: Place, how: &str) -> Result {
+    let path = place.path(args);
+    let engine = backstop::Engine::new(backstop::Config::new());
+    let object = engine.ok().and_then(|engine| engine.open_file(path).ok());
+    let program = object.and_then(|object| super::walk::names(&object).into_iter().nth(place.program));
     let line = Line { outcome: "differs", linux: None, ..Line::error(path, program.as_deref(), how) };
     report(out, args.json, &line)
 }
 
-/// Names of the programs of an input, as far as it is an object.
-#[cfg(unix)]
-fn programs(path: &Path) -> Vec<String> {
-    let engine = backstop::Engine::new(backstop::Config::new());
-    let object = engine.ok().and_then(|engine| engine.open_file(path).ok());
-    object.map(|object| object.programs().into_iter().map(|program| program.name).collect()).unwrap_or_default()
-}
-
-/// Which programs are tried, and who is told before each.
-struct Walk {
-    behind: Option<u64>,
-    #[cfg(unix)]
-    notes: Option<super::isolated::Notes>,
-}
-
-impl Walk {
-    fn new(args: &DiffArgs) -> Result<Walk> {
-        #[cfg(unix)]
-        let notes = {
-            // Each program is told at once, so that the process may end anywhere.
-            let end = || std::process::exit(INTERRUPTED);
-            let notes = args.journal.as_ref().map(|path| super::isolated::Notes::open(path, end));
-            notes.transpose()?
-        };
-        Ok(Walk {
-            behind: args.behind,
-            #[cfg(unix)]
-            notes,
-        })
-    }
-
-    /// Whether a program is to be tried, which is noted.
-    fn comes_to(&self, place: u64) -> bool {
-        let wanted = self.behind.is_none_or(|behind| place > behind);
-        #[cfg(unix)]
-        if let Some(notes) = self.notes.as_ref().filter(|_| wanted) {
-            notes.tries(0, place);
-        }
-        wanted
-    }
-
-    /// Whether an input was dealt with by an earlier child, but for programs that may be left of it.
-    fn is_behind(&self, input: usize) -> bool {
-        self.behind.is_some_and(|behind| (input as u64) < behind >> 32)
-    }
-}
-
-/// Every input is reported before a failure is.
+/// Compares each program of each input.
 pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
     let mut outcome = Outcome::Done;
     let (linux, missing) = Kernel::open(args);
@@ -138,25 +84,24 @@ pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
         note(format_args!("error: {why}; leave it out with --linux 0"));
         outcome = Outcome::Refused;
     }
-    let walk = Walk::new(args)?;
-    for (n, path) in args.inputs.iter().enumerate().filter(|(n, _)| !walk.is_behind(*n)) {
-        let comes_to = |program: usize| walk.comes_to(place(n, program));
-        match one(args, path, &comes_to, &linux, &mut |line: Line| report(out, args.json, &line)) {
-            Ok(one) => outcome = outcome.and(one),
-            Err(Failure::Input(text)) => {
-                if args.json {
-                    out.json(&Line::error(path, args.program.as_deref(), &text))?;
-                }
-                note(format_args!("error: {text}"));
-                outcome = Outcome::Refused;
+    // Each program is told at once, so that the process may end anywhere.
+    let walk = Walk::new(args, || std::process::exit(INTERRUPTED))?;
+    let all = walk.each(args, out, &mut |input: usize, path: &Path, out: &mut Out| {
+        let comes_to = |program: usize| {
+            let place = Place { input, program };
+            let wanted = walk.wants(place);
+            if wanted {
+                walk.tries(place, &[]);
             }
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(outcome)
+            wanted
+        };
+        one(args, path, &comes_to, &linux, &mut |line: Line| report(out, args.json, &line))
+    });
+    all.map(|all| outcome.and(all))
 }
 
-fn report(out: &mut Out, json: bool, line: &Line) -> Result {
+/// Prints what came of a program.
+pub fn report(out: &mut Out, json: bool, line: &Line) -> Result {
     if json {
         out.json(line)?;
     } else {
@@ -174,14 +119,10 @@ fn report(out: &mut Out, json: bool, line: &Line) -> Result {
 type Tell<'t> = dyn FnMut(Line) -> Result + 't;
 
 fn one(args: &DiffArgs, path: &Path, comes_to: &dyn Fn(usize) -> bool, linux: &Kernel, tell: &mut Tell<'_>) -> Result {
-    files::check_regular(path)?;
-    let bytes = files::input(path)?;
-    if bytes.starts_with(&ELF) {
-        return object(args, path, &bytes, comes_to, linux, tell);
-    }
-    let wrong = |what: &dyn std::fmt::Display| Failure::Input(format!("{}: {what}", path.display()));
-    let text = String::from_utf8(bytes).map_err(|_| wrong(&"it is neither an object nor a case"))?;
-    let case: Case = text.parse().map_err(|error| wrong(&error))?;
+    let case = match read(path)? {
+        Held::Object(bytes) => return object(args, path, &bytes, comes_to, linux, tell),
+        Held::Case(case) => case,
+    };
     if !comes_to(0) {
         return Ok(Outcome::Done);
     }
@@ -200,15 +141,9 @@ fn object(
     let mut columns = Columns::new(Rules { unprivileged: false, compat_linux: linux.is_asked() });
     let opened = columns.open(bytes, &path.to_string_lossy()).map_err(Failure::input)?;
     let Some(first) = opened.first() else { return Ok(Outcome::Done) };
-    if let Some(name) = &args.program {
-        need_program(first, path, name)?;
-    }
-    let names = first.programs().into_iter().map(|program| program.name).enumerate();
-    let wanted = names.filter(|(_, name)| args.program.as_ref().is_none_or(|wanted| wanted == name));
-    let stem = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = stem.split('.').next().unwrap_or_default().to_owned();
+    let stem = stem(path);
     let mut outcome = Outcome::Done;
-    for (_, name) in wanted.filter(|(n, _)| comes_to(*n)) {
+    for (_, name) in wanted(args, path, first)?.filter(|(n, _)| comes_to(*n)) {
         let inputs = |program: &Program| {
             let len = input_len(program);
             vec![vec![0; len], (0..len).map(|n| (n * 37 + 11) as u8).collect()]
@@ -220,4 +155,10 @@ fn object(
         outcome = outcome.and(tell(Line::of(path, &name, answer))?);
     }
     Ok(outcome)
+}
+
+/// A file's name up to its first dot.
+pub fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
 }

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use backstop_differ::{Apart, Case, Finding, Journal, Report, Session, Settings, killed, serve};
+use backstop_differ::{Apart, Case, Finding, Journal, Report, Session, Settings, What, killed, serve};
 
 use super::saved::Saved;
-use super::{DiffArgs, generated, inputs, report};
+use super::walk::Place;
+use super::{DiffArgs, generated, inputs, mutants, report};
 use crate::failure::{Failure, Outcome, Result};
 use crate::interrupt::Interrupt;
 use crate::output::{Out, note};
@@ -25,7 +26,11 @@ const TICK: Duration = Duration::from_millis(20);
 pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
     let folder = Scratch::new().map_err(|error| cannot(&error))?;
     let journal = folder.0.join("journal");
-    if args.inputs.is_empty() { of_generated(args, &journal, out) } else { of_inputs(args, &journal, out) }
+    match args.mutate {
+        _ if args.inputs.is_empty() => of_generated(args, &journal, out),
+        Some(_) => of_mutants(args, &journal, out),
+        None => of_inputs(args, &journal, out),
+    }
 }
 
 /// Answers what a parent asks, program by program.
@@ -75,12 +80,7 @@ fn find(
     // Programs are only generated here, so that Linux need not be asked.
     let session = Session::offline(settings.clone()).map_err(|error| Failure::Usage(error.to_string()))?;
     let engines = session.columns();
-    let myself = std::env::current_exe().map_err(|error| cannot(&error))?;
-    let mut apart = Apart::new(|| {
-        let mut command = Command::new(&myself);
-        command.args(["diff", "--answer"]);
-        command
-    });
+    let mut apart = apart()?;
     let saved = Saved::new(&args.save, settings);
     let mut findings = Vec::new();
     for number in numbers {
@@ -98,22 +98,82 @@ fn find(
     Ok((findings, saved.into_files()))
 }
 
-/// Each program that kills the child is told, and another child goes on behind it.
+/// Children that try case by case.
+fn apart() -> Result<Apart<'static>> {
+    let myself = std::env::current_exe().map_err(|error| cannot(&error))?;
+    Ok(Apart::new(move || {
+        let mut command = Command::new(&myself);
+        command.args(["diff", "--answer"]);
+        command
+    }))
+}
+
+/// A program that kills the child is told.
 fn of_inputs(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
-    let interrupt = Interrupt::default();
+    let tell = &mut |numbers: &[u64], how: &str, out: &mut Out| match numbers.first() {
+        Some(place) => inputs::killed(args, out, Place::of(*place), how),
+        None => Ok(Outcome::Refused),
+    };
+    one_behind_another(&[], journal, &Interrupt::default(), out, tell)
+}
+
+/// A mutant that kills the child is tried alone, reduced and told; the next are those of the next program.
+fn of_mutants(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
+    let settings = mutants::Settings::new(args)?;
+    let seed = ["--seed".to_owned(), settings.seed.to_string()];
+    let own: &[String] = if args.seed.is_some() { &[] } else { &seed };
+    let interrupt = Interrupt::listen().map_err(|error| cannot(&error))?;
+    let tell = &mut |numbers: &[u64], how: &str, out: &mut Out| {
+        note(format_args!("error: {how}; trying again what it was at"));
+        let reduce = |mut finding: Finding, keep: &mut dyn FnMut(&Finding)| -> Result<Finding> {
+            let engines = backstop_differ::Columns::new(finding.case.rules).names();
+            let mut apart = apart()?;
+            let alone = apart.attempt(&finding.case, &engines).map_err(|error| cannot(&error))?;
+            // What differs without killing is no witness of the kill.
+            if let Some(difference) = alone.filter(|difference| difference.what == What::Killed) {
+                finding.difference = difference;
+                keep(&finding);
+                if args.reduce {
+                    let reduced = apart.reduce(&finding.case, &engines, &|| interrupt.came());
+                    finding.reduced = reduced.map_err(|error| cannot(&error))?;
+                }
+            }
+            keep(&finding);
+            Ok(finding)
+        };
+        mutants::killed(args, &settings, out, numbers, how, &reduce)
+    };
+    one_behind_another(own, journal, &interrupt, out, tell)
+}
+
+/// Who is told what the child was at that was killed, and how it was.
+type Tell<'t> = dyn FnMut(&[u64], &str, &mut Out) -> Result + 't;
+
+/// Another child goes on behind each program that killed one.
+fn one_behind_another(
+    own: &[String],
+    journal: &Path,
+    interrupt: &Interrupt,
+    out: &mut Out,
+    tell: &mut Tell<'_>,
+) -> Result {
     let mut outcome = Outcome::Done;
     let mut behind: Option<u64> = None;
     loop {
-        let own: Vec<String> = behind.iter().flat_map(|n| ["--behind".to_owned(), n.to_string()]).collect();
-        let ended = run(&own, journal, &interrupt).map_err(|error| cannot(&error))?;
+        let place = behind.iter().flat_map(|n| ["--behind".to_owned(), n.to_string()]);
+        let own: Vec<String> = own.iter().cloned().chain(place).collect();
+        let ended = run(&own, journal, interrupt).map_err(|error| cannot(&error))?;
         let Some(how) = killed(ended) else { return said(ended).map(|last| outcome.and(last)) };
         let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
         // Each child comes further than the one before it, so that there is an end.
         let Some(place) = numbers.first().copied().filter(|place| behind.is_none_or(|behind| *place > behind)) else {
             return Err(Failure::Defect(format!("{how} before any program was tried")));
         };
-        inputs::killed(args, out, place, &how)?;
-        (outcome, behind) = (Outcome::Refused, Some(place));
+        outcome = outcome.and(tell(&numbers, &how, out)?);
+        if interrupt.came() {
+            return Ok(outcome);
+        }
+        behind = Some(place);
     }
 }
 
@@ -188,5 +248,10 @@ impl Notes {
     /// A thread is about to try a program.
     pub fn tries(&self, thread: usize, number: u64) {
         self.0.tries(thread, number);
+    }
+
+    /// The one thread is about to try what these numbers name.
+    pub fn tries_part(&self, numbers: &[u64]) {
+        self.0.tries_part(numbers);
     }
 }

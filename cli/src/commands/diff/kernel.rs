@@ -33,7 +33,8 @@ pub struct Libbpf {
 }
 
 impl Answer {
-    fn without(tried: Tried, why: &str) -> Answer {
+    /// Of a program that the kernel was not asked about.
+    pub fn without(tried: Tried, why: &str) -> Answer {
         Answer { tried, linux: why.to_owned(), known: None, libbpf: None }
     }
 }

@@ -14,21 +14,7 @@ use crate::output::{Out, counted};
 /// For people.
 pub fn print(out: &mut Out, seed: u64, report: &Report, saved: &Files) -> Result<()> {
     for finding in &report.findings {
-        let place = match saved.get(&finding.number) {
-            Some(Ok(path)) => format!("saved as {}", path.display()),
-            Some(Err(why)) => format!("not saved: {why}"),
-            None => "not saved".to_owned(),
-        };
-        out.line(format_args!("program {} of seed {seed} differs; {place}", finding.number))?;
-        let (difference, size) = match &finding.reduced {
-            Some(reduced) => {
-                let size = counted(reduced.instructions() as u64, "instruction");
-                let short = if reduced.cut_short { ", cut short" } else { "" };
-                (&reduced.difference, format!("reduced to {size} in {}{short}", counted(reduced.tests as u64, "test")))
-            }
-            None => (&finding.difference, "not reduced".to_owned()),
-        };
-        out.line(format_args!("{difference}{size}:\n{}", finding.smallest()))?;
+        print_finding(out, &format!("program {} of seed {seed}", finding.number), finding, saved)?;
     }
     let Report { coverage, for_linux, .. } = report;
     out.line(if coverage.programs() > 0 { coverage } else { for_linux })?;
@@ -53,6 +39,25 @@ pub fn print(out: &mut Out, seed: u64, report: &Report, saved: &Files) -> Result
         report.elapsed.as_secs_f64(),
         speed(report),
     ))
+}
+
+/// One finding, for people; of which program it is in words.
+pub fn print_finding(out: &mut Out, which: &str, finding: &Finding, saved: &Files) -> Result<()> {
+    let place = match saved.get(&finding.number) {
+        Some(Ok(path)) => format!("saved as {}", path.display()),
+        Some(Err(why)) => format!("not saved: {why}"),
+        None => "not saved".to_owned(),
+    };
+    out.line(format_args!("{which} differs; {place}"))?;
+    let (difference, size) = match &finding.reduced {
+        Some(reduced) => {
+            let size = counted(reduced.instructions() as u64, "instruction");
+            let short = if reduced.cut_short { ", cut short" } else { "" };
+            (&reduced.difference, format!("reduced to {size} in {}{short}", counted(reduced.tests as u64, "test")))
+        }
+        None => (&finding.difference, "not reduced".to_owned()),
+    };
+    out.line(format_args!("{difference}{size}:\n{}", finding.smallest()))
 }
 
 /// The JSON object.
@@ -91,8 +96,9 @@ pub fn error(error: &str) -> Error<'_> {
     Error { error }
 }
 
+/// A finding. Its fields are kept stable.
 #[derive(Serialize)]
-struct Found<'a> {
+pub struct Found<'a> {
     number: u64,
     saved: Option<&'a Path>,
     what: String,
@@ -119,7 +125,6 @@ impl<'a> Line<'a> {
             programs: row.programs,
         });
         let judgement = report.coverage.judge();
-        let saved = |finding: &Finding| saved.get(&finding.number).and_then(|file| file.as_deref().ok());
         Line {
             seed,
             programs: report.programs(),
@@ -129,7 +134,7 @@ impl<'a> Line<'a> {
             linux_known: &report.known,
             seconds: report.elapsed.as_secs_f64(),
             threads: report.threads,
-            findings: report.findings.iter().map(|finding| Found::new(finding, saved(finding))).collect(),
+            findings: report.findings.iter().map(|finding| Found::new(finding, saved)).collect(),
             for_linux: report.for_linux.programs(),
             coverage: coverage.collect(),
             median_instructions: report.coverage.median_executed(),
@@ -145,7 +150,8 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(finding: &'a Finding, saved: Option<&'a Path>) -> Found<'a> {
+    pub fn new(finding: &'a Finding, saved: &'a Files) -> Found<'a> {
+        let saved = saved.get(&finding.number).and_then(|file| file.as_deref().ok());
         let difference = finding.reduced.as_ref().map_or(&finding.difference, |reduced| &reduced.difference);
         let case = finding.smallest();
         Found {

@@ -10,9 +10,29 @@ use backstop_differ::{Finding, Settings};
 /// Where the findings of a run go, by number.
 pub struct Saved {
     folder: PathBuf,
-    seed: u64,
-    linux: u64,
+    made: Made,
     files: Mutex<Files>,
+}
+
+/// How programs were made, which their number among them completes.
+pub struct Made {
+    /// What messages call one.
+    pub what: String,
+    /// How files are called, before the number.
+    pub file: String,
+    /// The command that makes one again, before `--first` and behind it.
+    pub again: [String; 2],
+}
+
+impl From<&Settings> for Made {
+    fn from(settings: &Settings) -> Made {
+        let Settings { seed, linux, .. } = settings;
+        Made {
+            what: "program".to_owned(),
+            file: format!("diff-{seed}"),
+            again: [format!("backstop diff --seed {seed}"), format!("--count 1 --linux {linux}")],
+        }
+    }
 }
 
 /// Each finding's file, or why it has none.
@@ -20,19 +40,23 @@ pub type Files = BTreeMap<u64, Result<PathBuf, String>>;
 
 impl Saved {
     /// Into this folder.
-    pub fn new(folder: &Path, settings: &Settings) -> Saved {
-        let Settings { seed, linux, .. } = *settings;
-        Saved { folder: folder.to_owned(), seed, linux, files: Mutex::default() }
+    pub fn new(folder: &Path, made: impl Into<Made>) -> Saved {
+        Saved { folder: folder.to_owned(), made: made.into(), files: Mutex::default() }
+    }
+
+    /// The file of a finding.
+    pub fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{}-{number}.case", self.made.file))
     }
 
     /// Writes the smallest case of a finding; gives a line that says so, or why not.
     pub fn keep(&self, finding: &Finding) -> String {
         let number = finding.number;
-        let path = self.folder.join(format!("diff-{}-{number}.case", self.seed));
+        let (path, what) = (self.path(number), &self.made.what);
         let made = replace(&path, &self.text(finding)).map_err(|error| format!("{}: {error}", path.display()));
         let line = match &made {
-            Ok(()) => format!("program {number} differs; saved as {}", path.display()),
-            Err(why) => format!("error: program {number} differs and can't be saved: {why}"),
+            Ok(()) => format!("{what} {number} differs; saved as {}", path.display()),
+            Err(why) => format!("error: {what} {number} differs and can't be saved: {why}"),
         };
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         // A failure must not hide an earlier success: that file is still there.
@@ -42,24 +66,34 @@ impl Saved {
         line
     }
 
+    /// The file of a finding that another process left, if it did.
+    #[cfg(unix)]
+    pub fn take_over(&self, number: u64) {
+        let path = self.path(number);
+        if path.is_file() {
+            self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Ok(path));
+        }
+    }
+
+    /// What was written so far.
+    pub fn files(&self) -> Files {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// All that was written.
     pub fn into_files(self) -> Files {
         self.files.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn text(&self, finding: &Finding) -> String {
-        let Saved { seed, linux, .. } = self;
+        let [before, behind] = &self.made.again;
         let (difference, state) = match &finding.reduced {
             Some(reduced) if reduced.cut_short => (&reduced.difference, "// its reduction was cut short\n"),
             Some(reduced) => (&reduced.difference, ""),
             None => (&finding.difference, "// not reduced\n"),
         };
         let comments: String = difference.to_string().lines().map(|line| format!("// {line}\n")).collect();
-        format!(
-            "// backstop diff --seed {seed} --first {} --count 1 --linux {linux}\n{state}{comments}{}",
-            finding.number,
-            finding.smallest()
-        )
+        format!("// {before} --first {} {behind}\n{state}{comments}{}", finding.number, finding.smallest())
     }
 }
 

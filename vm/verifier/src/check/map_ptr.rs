@@ -19,7 +19,7 @@ impl Verifier<'_> {
         size: i64,
     ) -> Check<Region> {
         let n = a.base.index() as u8;
-        if self.options.unprivileged {
+        if !self.leaks_allowed() {
             return Reason::InvalidMem { reg: n, ty: reg.type_name() }.fail();
         }
         let name = self.world.map(map).spec.kind.kernel_struct();
