@@ -90,7 +90,9 @@ impl Verifier<'_> {
         if reg.off == 0 && btf.name(id) == want && btf.kind(id) == BtfKind::Struct {
             return true;
         }
-        btf.find(want, BtfKind::Struct).is_some_and(|want| holds(btf, id, i64::from(reg.off), want))
+        // What a program declares of the kernel's struct says nothing of what lies in it.
+        let within = |want| holds(btf, id, i64::from(reg.off), want);
+        !self.world.is_declared(b) && btf.find(want, BtfKind::Struct).is_some_and(within)
     }
 
     /// A global subprogram's trusted argument (Linux: `check_reg_type` with `ARG_PTR_TO_BTF_ID | PTR_TRUSTED`). Objects that old helpers
