@@ -211,7 +211,7 @@ impl<'p> Verifier<'p> {
 
     /// Notes how much the proof holds now.
     pub fn weigh(&mut self) {
-        let states = meter::held().wrapping_sub(self.held_before);
+        let states = meter::since(self.held_before);
         let waiting = self.pending.capacity() * size_of::<Pending>() + self.pending.len() * size_of::<State>() / 4;
         let now = states + waiting as u64 + self.kept.table_bytes() + self.liveness.bytes() + self.table_bytes;
         self.stats.peak_bytes = self.stats.peak_bytes.max(now);

@@ -190,7 +190,7 @@ impl Verifier<'_> {
         let visit = self.kept.visit_id(key);
         let id = self.kept.add(&self.cur, insn, callsite, visit);
         // Less than nothing where room was made for it.
-        let bytes = u64::try_from(meter::held().wrapping_sub(before) as i64).unwrap_or(0);
+        let bytes = meter::since(before);
         // The kept state owns the history up to here; the path goes on with an empty one.
         self.cur.history.clear();
         self.cur.passed = 0;

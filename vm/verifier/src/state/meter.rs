@@ -16,6 +16,12 @@ pub(crate) fn held() -> u64 {
     HELD.with(Cell::get)
 }
 
+/// Bytes more than [`held`] gave at an earlier moment of this thread; none if there are fewer: what is older may have gone since, such as
+/// the states that a run was held against while another proof is followed.
+pub(crate) fn since(before: u64) -> u64 {
+    u64::try_from(held().wrapping_sub(before).cast_signed()).unwrap_or(0)
+}
+
 pub(super) fn add(bytes: usize) {
     HELD.with(|held| held.set(held.get().wrapping_add(bytes as u64)));
 }
@@ -105,5 +111,22 @@ impl<T> Deref for Row<T> {
 impl<T> DerefMut for Row<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_and_goes_counts_as_nothing() {
+        let older = Counted::new([0u8; 64]);
+        let before = held();
+        let newer = Counted::new(0u64);
+        assert_eq!(since(before), Counted::<u64>::BYTES as u64);
+        drop(older);
+        assert_eq!(since(before), 0);
+        drop(newer);
+        assert_eq!(since(before), 0);
     }
 }
