@@ -35,6 +35,8 @@ struct pt_regs { u64 ip; } CORE;
 static struct task_struct *(*current)(void) = (void *)158;
 static struct pt_regs *(*regs_of)(struct task_struct *) = (void *)175;
 static void *(*lookup)(void *, const void *) = (void *)1;
+static s32 (*update)(void *, const void *, const void *, u64) = (void *)2;
+static s32 (*compare)(const char *, u32, const char *) = (void *)182;
 static void *(*exchange)(void *, void *) = (void *)194;
 extern void *bpf_cast_to_kern_ctx(void *) KSYM;
 extern void *bpf_rdonly_cast(const void *, u32) KSYM;
@@ -50,6 +52,7 @@ struct {
 	struct value *value;
 } kept SEC(".maps");
 
+const char text[4] SEC(".rodata") = "abc";
 u64 out;
 
 SEC("tracepoint/a/b") int accept_fields(void *ctx)
@@ -155,6 +158,25 @@ SEC("syscall") int reject_leak(void *ctx)
 	struct task_struct *task = bpf_task_from_pid(1);
 
 	return task ? task->pid : 0;
+}
+
+NOINLINE int compares(struct task_struct *task TRUSTED)
+{
+	return compare((char *)task, sizeof(text), text);
+}
+
+/* The map is filled as plain memory, where nothing but the kernel's own update leaves the field alone. */
+SEC("tracepoint/a/b") int accept_stored_read(void *ctx)
+{
+	u32 key = 0;
+	u64 words[2] = { 0xdead0000, 0 };
+	struct value *value;
+	struct task_struct *task;
+
+	update(&kept, &key, words, 0);
+	value = lookup(&kept, &key);
+	task = value ? value->task : 0;
+	return task ? compares(task) : 0;
 }
 
 SEC("tracepoint/a/b") int accept_kept(void *ctx)

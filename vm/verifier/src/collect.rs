@@ -77,6 +77,8 @@ pub(crate) struct SlotNotes {
     pub map: Same,
     pub tail_index: Same,
     pub callback: Same,
+    /// An object of the kernel's is passed as memory, on some path.
+    pub kernel_memory: bool,
     /// A path went on after this call.
     pub returned: bool,
 }

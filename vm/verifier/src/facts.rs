@@ -116,6 +116,8 @@ pub struct CallFact {
     pub tail_index: Option<u32>,
     /// Callback, as an index into `subprograms`, if always the same.
     pub callback: Option<u32>,
+    /// On some path the callee reads an object of the kernel's as memory: no engine has such objects.
+    pub kernel_memory: bool,
     /// No verified path returns from this call: what follows is dead.
     pub never_returns: bool,
 }

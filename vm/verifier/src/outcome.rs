@@ -110,6 +110,7 @@ impl Verifier<'_> {
                     map: notes.map.get(),
                     tail_index: notes.tail_index.get(),
                     callback: notes.callback.get(),
+                    kernel_memory: notes.kernel_memory,
                     never_returns: call && aux.seen && !notes.returned,
                 },
             }

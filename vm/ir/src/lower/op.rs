@@ -140,6 +140,9 @@ impl Lowering<'_> {
 
     fn call(&mut self, slot: u32, instr: &Instr) -> Result<Lowered, LowerError> {
         let fact = self.fact(slot).map(|f| f.call).unwrap_or_default();
+        if fact.kernel_memory {
+            return Err(LowerError::Unsupported { slot, what: "memory of the kernel's own objects".to_owned() });
+        }
         let kind = match *instr {
             Instr::CallHelper { id: HELPER_TAIL_CALL } => {
                 let map = fact.map.map(MapId);

@@ -104,7 +104,11 @@ impl Verifier<'_> {
     }
 
     /// Memory of this size in an object of the kernel's, which a helper reads (Linux: `check_helper_mem_access`).
-    pub(super) fn check_kernel_memory(&self, r: Reg, reg: &RegState, b: BtfRef, size: i64) -> Check {
+    pub(super) fn check_kernel_memory(&mut self, r: Reg, reg: &RegState, b: BtfRef, size: i64) -> Check {
+        let at = self.insn;
+        if let Some(s) = self.collected.slot(at) {
+            s.kernel_memory = true;
+        }
         self.check_object(r, reg, b, i64::from(reg.off), size, false).map(|_| ())
     }
 
