@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -85,9 +85,16 @@ pub fn killed(status: ExitStatus) -> Option<String> {
         libc_signal::FPE => " (SIGFPE)",
         libc_signal::KILL => " (SIGKILL)",
         libc_signal::SEGV => " (SIGSEGV)",
+        libc_signal::SYS => " (SIGSYS)",
         _ => "",
     };
     Some(format!("the process was killed by signal {signal}{name}"))
+}
+
+/// Whether the process ended by what it did itself: an end, or a signal that the processor or the kernel sends for a fault. Any other signal
+/// (SIGINT, SIGTERM, SIGKILL, also of a system that is short of memory) comes from outside and shows nothing about a program.
+pub fn by_itself(status: ExitStatus) -> bool {
+    status.signal().is_none_or(|signal| libc_signal::FAULTS.contains(&signal))
 }
 
 /// Numbers of signals on Linux.
@@ -99,6 +106,8 @@ mod libc_signal {
     pub const FPE: i32 = 8;
     pub const KILL: i32 = 9;
     pub const SEGV: i32 = 11;
+    pub const SYS: i32 = 31;
+    pub const FAULTS: [i32; 7] = [ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS];
 }
 
 /// Answers questions until there are no more: cases, each with its length in bytes on a line before it, and the engines to try it on.
@@ -174,6 +183,7 @@ impl Drop for Running {
 enum Answer {
     Said(Option<Difference>),
     Killed(String),
+    /// Too late, or the child was killed from outside: it shows nothing.
     Late,
 }
 
@@ -222,6 +232,10 @@ impl<'c> Apart<'c> {
                     return None;
                 }
             };
+            // What is seen while everything ends is no witness.
+            if stop() {
+                return None;
+            }
             let alike = *kills.get_or_insert(difference.what == What::Killed) == (difference.what == What::Killed);
             alike.then_some(difference)
         };
@@ -256,17 +270,23 @@ impl<'c> Apart<'c> {
                 Ok(Answer::Said(heard(&answer)))
             }
             Err(RecvTimeoutError::Timeout) => Ok(Answer::Late),
-            Err(RecvTimeoutError::Disconnected) => match killed(running.child.wait()?) {
-                Some(how) => Ok(Answer::Killed(how)),
-                // It ended by itself: it is no server.
-                None => Err(io::Error::other("the child that tries programs ended")),
-            },
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = running.child.wait()?;
+                match killed(status) {
+                    Some(how) if by_itself(status) => Ok(Answer::Killed(how)),
+                    Some(_) => Ok(Answer::Late),
+                    // It ended by itself: it is no server.
+                    None => Err(io::Error::other("the child that tries programs ended")),
+                }
+            }
         }
     }
 }
 
 impl Running {
     fn start(mut command: Command) -> io::Result<Running> {
+        // A terminal's SIGINT is for the parent, which decides what becomes of its children.
+        command.process_group(0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("a child without output"))?;
         let (send, answers) = channel();
@@ -297,6 +317,26 @@ fn one_answer(from: &mut impl BufRead) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_that_is_killed_from_outside_shows_nothing_of_a_program() {
+        let case: Case =
+            "type: raw_mem\nmemory: 8\ninput: 0000000000000000\ncode:\nr0 = 7\nexit\n".parse().expect("a case");
+        let shown = |signal: &str| {
+            let mut apart = Apart::new(|| {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("read line; kill -{signal} $$")]);
+                command
+            });
+            apart.attempt(&case, &["one"]).expect("a child").map(|difference| difference.what)
+        };
+        for outside in ["INT", "TERM", "KILL", "HUP"] {
+            assert_eq!(shown(outside), None, "{outside}");
+        }
+        for fault in ["ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "SYS"] {
+            assert_eq!(shown(fault), Some(What::Killed), "{fault}");
+        }
+    }
 
     #[test]
     fn a_journal_has_what_was_noted_last() {

@@ -37,7 +37,7 @@ mod trail;
 mod trial;
 
 #[cfg(unix)]
-pub use apart::{Apart, Journal, NAMED_BY, killed, serve};
+pub use apart::{Apart, Journal, NAMED_BY, by_itself, killed, serve};
 pub use case::{Case, CaseError};
 pub use column::{Column, Columns, Rules};
 pub use coverage::{Coverage, Judgement, Row, Sort, Subject};
