@@ -6,7 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether somebody asked for an end.
 #[derive(Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt {
+    /// A signal came: the next one ends the process.
+    signalled: Arc<AtomicBool>,
+    /// Somebody else asked, which leaves the first signal a first one.
+    asked: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// From now on the signals are heard.
@@ -18,8 +23,12 @@ impl Interrupt {
         let interrupt = Interrupt::default();
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset and goes on to set it.
-            flag::register_conditional_shutdown(signal, 128_i32.saturating_add(signal), Arc::clone(&interrupt.0))?;
-            flag::register(signal, Arc::clone(&interrupt.0))?;
+            flag::register_conditional_shutdown(
+                signal,
+                128_i32.saturating_add(signal),
+                Arc::clone(&interrupt.signalled),
+            )?;
+            flag::register(signal, Arc::clone(&interrupt.signalled))?;
         }
         Ok(interrupt)
     }
@@ -30,13 +39,13 @@ impl Interrupt {
         Ok(Interrupt::default())
     }
 
-    /// Asks for an end as a signal would.
+    /// Asks for an end, as the first signal does.
     pub fn raise(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is time to end.
     pub fn came(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.signalled.load(Ordering::Relaxed) || self.asked.load(Ordering::Relaxed)
     }
 }

@@ -232,7 +232,16 @@ fn a_kernel_that_refuses_is_reported_and_the_rest_done() {
     }
     let said = without(&["diff", "--json", "--count", "1", "--linux", "1"]).ends(1);
     assert!(said.lines()[0]["error"].as_str().is_some_and(|text| text.contains("--linux 0")), "{}", said.out);
-    without(&["diff", "--count", "1", "--seed", "1"]).ends(0).complains("Linux is left out");
+    let said = without(&["diff", "--count", "1", "--seed", "1"]).ends(0).complains("Linux is left out");
+    assert_eq!(said.err.matches("Linux is left out").count(), 1, "{}", said.err);
+    // Without it programs are others, and nothing else makes them so.
+    let json = |said: support::Said| {
+        let mut line = said.ends(0).lines().remove(0);
+        line.as_object_mut().expect("an object").remove("seconds");
+        line
+    };
+    let few = ["diff", "--json", "--count", "3", "--seed", "1"];
+    assert_eq!(json(without(&few)), json(without(&[&few[..], &["--linux", "0"]].concat())));
     let said = without(&["diff", "--json", "--linux", "1", &object("throw.bpf.o")]).ends(1);
     assert!(said.lines().iter().any(|line| line["outcome"] == "same"), "{}", said.out);
     assert!(said.lines().iter().all(|line| line["linux"].as_str().is_some_and(|why| why.contains("not permitted"))));
@@ -284,6 +293,60 @@ fn a_signal_ends_a_run_in_order() {
         assert!(line["programs"].as_u64().is_some_and(|programs| programs > 0), "{line}");
         assert!(rest.contains("interrupted"), "{rest}");
     }
+}
+
+/// As a terminal sends it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_to_the_whole_group_is_one_signal() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    if !TWO_ENGINES {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    command.args(["diff", "--seed", "1", "--linux", "0", "--json", "--count", "100000000"]).process_group(0);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut err = BufReader::new(child.stderr.take().expect("standard error"));
+    let mut text = String::new();
+    err.read_line(&mut text).expect("a line");
+    let compares = child_of(child.id());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    kill("INT", &format!("-{}", child.id()));
+    // The child has heard of the end by its parent: its own first signal is a first one still.
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    let _ = Command::new("sh").args(["-c", &format!("kill -INT {compares}")]).stderr(Stdio::null()).status();
+    let output = child.wait_with_output().expect("an end");
+    err.read_to_string(&mut text).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let line: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(line["interrupted"], true, "{line}");
+}
+
+/// Even one that hears of nothing.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_process_that_compares_ends_with_its_parent() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    if !TWO_ENGINES {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    command.args(["diff", "--seed", "1", "--linux", "0", "--count", "100000000"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut err = BufReader::new(child.stderr.take().expect("standard error")).lines();
+    err.next().expect("a line").expect("text");
+    kill("STOP", &child_of(child.id()));
+    kill("INT", &child.id().to_string());
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    kill("INT", &child.id().to_string());
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    // Standard error is at its end when the last process that has it is.
+    assert_eq!(err.map_while(Result::ok).count(), 0);
 }
 
 #[test]

@@ -21,9 +21,9 @@ const USUAL_COUNT: u64 = 10_000;
 
 /// Compares generated programs; a difference is a refusal, and so is a table that shows too little.
 pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
-    let settings = settings(args)?;
+    let settings = possible(args)?;
     let seed = settings.seed;
-    let session = session(args, settings.clone())?;
+    let session = session(&settings)?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::input(format_args!("signals can't be heard: {error}")))?;
     #[cfg(unix)]
@@ -63,7 +63,7 @@ pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
 }
 
 /// What is asked for; of a seed that is not, another each time.
-pub fn settings(args: &DiffArgs) -> Result<Settings> {
+fn settings(args: &DiffArgs) -> Result<Settings> {
     need_folder(args)?;
     let usual = if args.time.is_some() { u64::MAX } else { USUAL_COUNT };
     Ok(Settings {
@@ -91,18 +91,29 @@ pub fn seed(args: &DiffArgs) -> u64 {
     args.seed.unwrap_or_else(|| RandomState::new().hash_one("diff") >> 16)
 }
 
-/// A session; where Linux was not asked for by name and can't be had, one without it.
-fn session(args: &DiffArgs, settings: Settings) -> Result<Session<'static>> {
-    match Session::new(settings.clone()) {
-        Err(SessionError::Linux(reason)) if args.linux.is_none() => {
-            note(format_args!("Linux is left out: {reason}"));
-            Session::new(Settings { linux: 0, ..settings }).map_err(|e| Failure::Usage(e.to_string()))
-        }
-        Err(SessionError::Linux(reason)) => {
-            Err(Failure::input(format_args!("Linux can't be asked: {reason}; leave it out with --linux 0")))
-        }
-        other => other.map_err(|e| Failure::Usage(e.to_string())),
+/// What is asked for; where Linux was not asked for by name and can't be had, without it.
+pub fn possible(args: &DiffArgs) -> Result<Settings> {
+    let settings = settings(args)?;
+    match args.linux {
+        Some(_) => Ok(settings),
+        None => match Session::new(settings.clone()) {
+            Err(SessionError::Linux(reason)) => {
+                note(format_args!("Linux is left out: {reason}"));
+                Ok(Settings { linux: 0, ..settings })
+            }
+            Ok(_) | Err(_) => Ok(settings),
+        },
     }
+}
+
+/// A session.
+fn session(settings: &Settings) -> Result<Session<'static>> {
+    Session::new(settings.clone()).map_err(|error| match error {
+        SessionError::Linux(reason) => {
+            Failure::input(format_args!("Linux can't be asked: {reason}; leave it out with --linux 0"))
+        }
+        other => Failure::Usage(other.to_string()),
+    })
 }
 
 /// Drawn on a terminal alone.

@@ -1,16 +1,18 @@
 //! `diff` in a child process: what kills the child is a finding.
 //!
 //! The child is this command again, with the same arguments and `--journal`, in which it notes what it is about to try; it prints for itself.
-//! It ends in order when its standard input does, so that it never outlives its parent.
+//! It is in a process group of its own, so that a terminal's signals go to the parent alone. The first asks the child for an orderly end, by the
+//! end of its standard input; a second ends the parent, and the child with it: none outlives its parent, whatever it is at.
 
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use backstop_differ::{Apart, Case, Finding, Journal, Report, Session, Settings, What, killed, serve};
+use backstop_differ::{Apart, Case, Finding, Journal, Report, Session, Settings, What, by_itself, killed, serve};
 
 use super::saved::Saved;
 use super::walk::Place;
@@ -35,8 +37,16 @@ pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
 
 /// Answers what a parent asks, program by program.
 pub fn answer() -> Result {
+    die_with_parent();
     let served = serve(&backstop_differ::Columns::new, &mut io::stdin().lock(), &mut io::stdout().lock());
     served.map(|()| Outcome::Done).map_err(Failure::input)
+}
+
+/// An endless loop in compiled code hears of nothing else.
+fn die_with_parent() {
+    // Where it can't be had, the end of standard input ends all but such a loop.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
 fn cannot(error: &io::Error) -> Failure {
@@ -44,11 +54,13 @@ fn cannot(error: &io::Error) -> Failure {
 }
 
 fn of_generated(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
-    let settings = generated::settings(args)?;
-    let seed = ["--seed".to_owned(), settings.seed.to_string()];
-    let own: &[String] = if args.seed.is_some() { &[] } else { &seed };
+    // Decided once: programs that Linux may be asked about are others, here and in the child.
+    let settings = generated::possible(args)?;
+    let seed = args.seed.is_none().then(|| ["--seed".to_owned(), settings.seed.to_string()]);
+    let linux = args.linux.is_none().then(|| ["--linux".to_owned(), settings.linux.to_string()]);
+    let own: Vec<String> = seed.into_iter().chain(linux).flatten().collect();
     let interrupt = Interrupt::listen().map_err(|error| cannot(&error))?;
-    let ended = run(own, journal, &interrupt).map_err(|error| cannot(&error))?;
+    let ended = run(&own, journal, &interrupt).map_err(|error| cannot(&error))?;
     let Some(how) = killed(ended) else { return said(ended) };
     note(format_args!("error: {how}; trying again what it was at"));
     let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
@@ -164,6 +176,9 @@ fn one_behind_another(
         let own: Vec<String> = own.iter().cloned().chain(place).collect();
         let ended = run(&own, journal, interrupt).map_err(|error| cannot(&error))?;
         let Some(how) = killed(ended) else { return said(ended).map(|last| outcome.and(last)) };
+        if !by_itself(ended) {
+            return Err(Failure::input(format_args!("{how}, which no program does: somebody else ended it")));
+        }
         let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
         // Each child comes further than the one before it, so that there is an end.
         let Some(place) = numbers.first().copied().filter(|place| behind.is_none_or(|behind| *place > behind)) else {
@@ -191,6 +206,7 @@ fn run(own: &[String], journal: &Path, interrupt: &Interrupt) -> io::Result<Exit
     let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("diff").args(own).arg("--journal").arg(journal).args(arguments).stdin(Stdio::piped());
+    command.process_group(0);
     let mut child = Ended(command.spawn()?);
     loop {
         if let Some(status) = child.0.try_wait()? {
@@ -238,6 +254,7 @@ pub struct Notes(Journal);
 impl Notes {
     /// Where the parent said; and what is to be done when the parent ends or asks for an end.
     pub fn open(path: &Path, end: impl FnOnce() + Send + 'static) -> Result<Notes> {
+        die_with_parent();
         std::thread::spawn(move || {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
             end();
