@@ -143,6 +143,8 @@ impl std::str::FromStr for Case {
     type Err = CaseError;
 
     fn from_str(text: &str) -> Result<Case, CaseError> {
+        // Editors of other systems end lines so.
+        let text = &text.replace("\r\n", "\n");
         let (header, code) = match text.split_once("\ncode:\n") {
             Some(parts) => parts,
             None => return Err(CaseError::NoCode),
@@ -252,4 +254,17 @@ fn map(line: &str) -> Result<MapSpec, String> {
         }
     }
     Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_may_end_as_other_systems_do() {
+        let text = "// a comment\ntype: raw_mem\nmemory: 8\ninput: 0011223344556677\ncode:\nr0 = 1\nexit\n";
+        let case: Case = text.parse().expect("a case");
+        let other: Case = text.replace('\n', "\r\n").parse().expect("the same case");
+        assert_eq!(other.to_string(), case.to_string());
+    }
 }
