@@ -139,6 +139,8 @@ fn compare(args: &DiffArgs, out: &mut Out) -> Result {
         let what = "--seed and --first are for generated programs and for --mutate N; inputs are compared as they are";
         return Err(Failure::Usage(what.to_owned()));
     }
+    need_inputs(args)?;
+    need_numbers(args)?;
     #[cfg(unix)]
     if args.isolate && args.journal.is_none() {
         return isolated::diff(args, out);
@@ -147,6 +149,31 @@ fn compare(args: &DiffArgs, out: &mut Out) -> Result {
         _ if args.inputs.is_empty() => generated::diff(args, out),
         Some(_) => mutants::diff(args, out),
         None => inputs::diff(args, out),
+    }
+}
+
+/// Options that are about inputs want some. The parser waives `requires` beside an argument that conflicts with inputs.
+fn need_inputs(args: &DiffArgs) -> Result<()> {
+    let about = [
+        ("--mutate", args.mutate.is_some()),
+        ("--program", args.program.is_some()),
+        ("--libbpf", args.libbpf),
+        ("--behind", args.behind.is_some()),
+    ];
+    match about.iter().find(|(_, given)| *given && args.inputs.is_empty()) {
+        Some((option, _)) => Err(Failure::Usage(format!("{option} is about inputs; name an object or a saved case"))),
+        None => Ok(()),
+    }
+}
+
+/// Numbers of programs and mutants end below 2^64; they don't begin again at 0.
+fn need_numbers(args: &DiffArgs) -> Result<()> {
+    let (first, count) = (args.first.unwrap_or(0), args.mutate.or(args.count).unwrap_or(0));
+    match first.checked_add(count.max(1)) {
+        Some(_) => Ok(()),
+        None => Err(Failure::Usage(format!(
+            "--first {first}: so many numbers don't follow; --first and the count are 2^64 - 1 at most"
+        ))),
     }
 }
 
