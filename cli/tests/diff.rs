@@ -20,6 +20,7 @@ fn generated_programs_are_the_same_everywhere_and_made_again_by_their_seed() {
     let (first, second) = (json(), json());
     assert_eq!(first["programs"], 300);
     assert_eq!(first["findings"], serde_json::json!([]));
+    assert_eq!(first["engines"], serde_json::json!(["interp", "checked", "jit"]));
     assert!(first["taken"].as_u64().is_some_and(|taken| taken > 150), "{first}");
     for same in ["taken", "coverage", "seed"] {
         assert_eq!(first[same], second[same]);
@@ -49,6 +50,50 @@ fn objects_are_compared_program_by_program() {
     assert!(lines.iter().any(|line| line["outcome"] == "same"), "{}", said.out);
     let said = backstop(&["diff", &object("throw.bpf.o"), "--program", "no_such", "--linux", "0"]).ends(1);
     said.complains("no_such");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_engine_that_can_not_be_made_is_an_error() {
+    use std::process::Command;
+
+    if !TWO_ENGINES {
+        return;
+    }
+    let isa = object("isa_v4.bpf.o");
+    for how in [&[&isa, "--linux", "0"][..], &["--count", "20", "--linux", "0"], &[&isa, "--mutate", "2"]] {
+        // The JIT reserves a range of addresses for all code; here there are too few.
+        let script = "ulimit -v 900000; exec \"$0\" diff --json \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_backstop")]).args(how);
+        let output = command.output().expect("a shell");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{how:?}: {out}{err}");
+        assert!(out.contains("the JIT is not available") && !out.contains("same"), "{how:?}: {out}{err}");
+    }
+    let said = backstop(&["diff", &isa, "--linux", "0", "--json"]).ends(0);
+    let engines = serde_json::json!(["interp", "checked", "jit"]);
+    assert!(said.lines().iter().all(|line| line["engines"] == engines), "{}", said.out);
+}
+
+#[test]
+fn a_case_that_does_not_run_is_not_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tried = |name: &str, input: &str, code: i32| {
+        let case = folder.path().join(name);
+        let text = format!("type: raw_mem\nmemory: 8\n{input}code:\nr0 = 1\nr0 = be32 r0\nexit\n");
+        std::fs::write(&case, text).expect("a file");
+        let said = backstop(&["diff", &case.display().to_string(), "--linux", "0", "--json"]).ends(code);
+        said.lines().remove(0)
+    };
+    let none = tried("none.case", "", 1);
+    assert_eq!(none["outcome"], "error");
+    assert!(none["detail"].as_str().is_some_and(|text| text.contains("no line `input:`")), "{none}");
+    let short = tried("short.case", "input: 0000000000000000\ninput: 0011\n", 1);
+    assert_eq!(short["outcome"], "error");
+    let detail = short["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("run 2 did not take place") && detail.contains('8') && detail.contains("`input:` line 2"));
+    assert_eq!(tried("whole.case", "input: 0000000000000000\n", 0)["outcome"], "same");
 }
 
 #[test]
@@ -105,6 +150,27 @@ fn mutants_are_told_of_every_input() {
     );
     assert_eq!(outcome(inputs[3]), ["same"]);
     said.complains("/no/such/file");
+}
+
+#[test]
+fn options_about_inputs_want_inputs_beside_any_other() {
+    for option in [&["--mutate", "5"][..], &["--program", "x"], &["--libbpf"], &["--mutate", "5", "--program", "x"]] {
+        for beside in [&[][..], &["--time", "1"], &["--count", "1"], &["--threads", "1"], &["--seed", "1"]] {
+            let said = backstop(&[&["diff"], option, beside, &["--json"]].concat()).ends(2);
+            assert_eq!(said.lines().len(), 1, "{option:?} {beside:?}: {}", said.out);
+        }
+    }
+    let isa = object("isa_v4.bpf.o");
+    for beside in [["--time", "1"], ["--count", "1"], ["--threads", "1"]] {
+        backstop(&[&["diff", &isa, "--mutate", "5"], &beside[..]].concat()).ends(2);
+    }
+}
+
+#[test]
+fn numbers_of_programs_do_not_begin_again() {
+    let (isa, last) = (object("isa_v4.bpf.o"), u64::MAX.to_string());
+    backstop(&["diff", "--first", &last, "--count", "3", "--linux", "0"]).ends(2).complains("--first");
+    backstop(&["diff", &isa, "--first", &last, "--mutate", "3"]).ends(2).complains("--first");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use backstop::isa::{Instr, Operand, Reg, Size, Width, encode_all};
 use backstop::model::{MapKind, ProgKind, ProgType, Program as Linked};
 use backstop::{
-    Config, Engine, EngineChoice, EngineKind, Input, Linker, LoadError, Loaded, Moment, Observe, Program, Proof, Store,
+    Config, Engine, EngineChoice, EngineError, EngineKind, Input, Linker, LoadError, Loaded, Moment, Observe, Program,
+    Proof, Store,
 };
 
 use crate::observe::{Observed, end, seen};
@@ -13,6 +14,8 @@ use crate::trial::Ran;
 
 /// The engines that are compared, the first of them with the others.
 const ENGINES: [EngineChoice; 3] = [EngineChoice::Interpreter, EngineChoice::Checked, EngineChoice::Jit];
+/// Whether this build has a JIT.
+const HAS_JIT: bool = cfg!(all(feature = "jit", target_arch = "x86_64", target_os = "linux"));
 /// Words of a program's stack.
 const STACK_WORDS: i16 = 64;
 /// Odd, with bits all over.
@@ -44,7 +47,7 @@ impl std::fmt::Debug for Column {
 }
 
 impl Column {
-    fn new(config: Config) -> Option<Column> {
+    fn new(config: Config) -> Result<Column, EngineError> {
         let printed = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&printed);
         let config = config.trace(move |line| {
@@ -52,9 +55,9 @@ impl Column {
                 lines.push(line.to_owned());
             }
         });
-        let engine = Engine::new(config).ok()?;
+        let engine = Engine::new(config)?;
         let name = EngineKind::name(engine.kind());
-        Some(Column { name, linker: Linker::new(&engine), store: Store::new(&engine, ()), printed })
+        Ok(Column { name, linker: Linker::new(&engine), store: Store::new(&engine, ()), printed })
     }
 
     /// The engine's name, as the command line says it.
@@ -151,10 +154,11 @@ fn elsewhere(run: &mut dyn FnMut() -> Observed) -> Observed {
 #[derive(Debug)]
 pub struct Columns {
     pub(crate) all: Vec<Column>,
+    missing: Option<EngineError>,
 }
 
 impl Columns {
-    /// Every engine of this build and machine.
+    /// Every engine of this build; [`Columns::missing`] says which can't be made here.
     pub fn new(rules: Rules) -> Columns {
         Columns::configured(rules, &|config| config)
     }
@@ -166,8 +170,19 @@ impl Columns {
             .unprivileged(rules.unprivileged)
             .compat_linux(rules.compat_linux)
             .map_memory(MAP_MEMORY);
-        let column = |choice| Column::new(more(config.clone().engine(choice)));
-        Columns { all: ENGINES.into_iter().filter_map(column).collect() }
+        let mut columns = Columns { all: Vec::new(), missing: None };
+        for choice in ENGINES.into_iter().filter(|choice| HAS_JIT || *choice != EngineChoice::Jit) {
+            match Column::new(more(config.clone().engine(choice))) {
+                Ok(column) => columns.all.push(column),
+                Err(error) => columns.missing = Some(error),
+            }
+        }
+        columns
+    }
+
+    /// Why an engine that this build has could not be made: what the others make of programs then says nothing of it.
+    pub fn missing(&self) -> Option<&EngineError> {
+        self.missing.as_ref()
     }
 
     /// Their names, in order.

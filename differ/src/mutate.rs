@@ -73,6 +73,11 @@ impl<'m> Mutator<'m> {
         self.columns.names()
     }
 
+    /// Why an engine of this build is not among them.
+    pub fn missing(&self) -> Option<&backstop::EngineError> {
+        self.columns.missing()
+    }
+
     /// Mutant `number` of a program with its inputs: the same for the same seed.
     pub fn mutant(program: &Program, seed: u64, number: u64) -> Case {
         let mut stream = Stream::new(seed ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(32));

@@ -1,15 +1,18 @@
 //! Programs of whole objects on all columns: with the maps and the tail-call targets that the object names.
 
-use backstop::model::Program as Linked;
+use backstop::model::{Program as Linked, contexts};
 use backstop::{Linker, Object, OpenError};
 
 use crate::column::Columns;
 use crate::generate::context_len;
-use crate::observe::takes_packet;
+use crate::observe::{takes_args, takes_packet};
 use crate::trial::{Compare, Runs, Tried, Verdicts};
 
 /// Bytes of a packet, and of a syscall program's context, if the caller has no input of its own.
 const USUAL_INPUT: usize = 98;
+
+/// Bytes of a context that is one struct, at most.
+const MOST_CONTEXT: usize = 256;
 
 /// How many bytes of input a program takes, if the caller has none of its own.
 pub fn input_len(program: &Linked) -> usize {
@@ -18,7 +21,9 @@ pub fn input_len(program: &Linked) -> usize {
         ProgType::RawMem => program.kind.memory_len as usize,
         ProgType::Syscall => 256,
         ty if takes_packet(ty) => USUAL_INPUT,
-        _ => context_len(&program.kind).unwrap_or(USUAL_INPUT),
+        ty if takes_args(ty) || ty == ProgType::Host => context_len(&program.kind).unwrap_or(USUAL_INPUT),
+        // Programs read registers and fields up to its end; only what no program reads whole is cut.
+        _ => (contexts::size(&program.kind).unwrap_or(0) as usize).min(MOST_CONTEXT) / 8 * 8,
     }
 }
 

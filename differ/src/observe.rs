@@ -76,6 +76,14 @@ impl Observed {
         self.runs.iter().map(depth).max().unwrap_or(0)
     }
 
+    /// The first run that the program did not come to do, by number, and why. What all engines make so is no agreement: nothing ran.
+    pub fn failed(&self) -> Option<(usize, &str)> {
+        self.runs.iter().enumerate().find_map(|(number, run)| match &run.end {
+            End::Failed(why) => Some((number, why.as_str())),
+            _ => None,
+        })
+    }
+
     /// Whether any run ended for want of the engine's own stack.
     pub fn ran_out_of_stack(&self) -> bool {
         self.runs.iter().any(|run| run.end == End::Stack)

@@ -72,6 +72,9 @@ pub enum SessionError {
     /// There is nothing to compare with.
     #[error("there is only one engine ({0}) here: nothing to compare it with")]
     OneColumn(String),
+    /// An engine of this build can't be made here, so that nothing would be said of it.
+    #[error("{0}")]
+    Engine(String),
     /// Linux was asked for.
     #[error("Linux can't be asked: {0}")]
     Linux(String),
@@ -228,7 +231,11 @@ impl<'m> Session<'m> {
         settings: Settings,
         make: impl Fn(Rules) -> Columns + Sync + 'm,
     ) -> Result<Session<'m>, SessionError> {
-        let names = make(Rules::default()).names();
+        let columns = make(Rules::default());
+        if let Some(error) = columns.missing() {
+            return Err(SessionError::Engine(error.to_string()));
+        }
+        let names = columns.names();
         #[cfg(target_os = "linux")]
         let linux = match settings.linux {
             0 => None,
@@ -356,10 +363,10 @@ impl<'s, 'm> Worker<'s, 'm> {
         loop {
             let from = self.shared.next.fetch_add(CHUNK, Ordering::Relaxed);
             for n in from..from.saturating_add(CHUNK).min(settings.count) {
-                if self.shared.stops() {
-                    return self.end();
-                }
-                self.one(settings.first + n);
+                // Numbers end at 2^64: what follows would be the programs of another `first`.
+                let number = settings.first.checked_add(n).filter(|_| !self.shared.stops());
+                let Some(number) = number else { return self.end() };
+                self.one(number);
                 self.shared.done.fetch_add(1, Ordering::Relaxed);
             }
             if from.saturating_add(CHUNK) >= settings.count {
@@ -381,6 +388,11 @@ impl<'s, 'm> Worker<'s, 'm> {
         let difference = match tried {
             Tried::Refused(_) | Tried::Unsupported(_) => return coverage.refused(),
             Tried::PassedOver => {
+                coverage.refused();
+                self.report.passed_over += 1;
+                return;
+            }
+            Tried::Same(ran) if ran.observed.failed().is_some() => {
                 coverage.refused();
                 self.report.passed_over += 1;
                 return;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use backstop::model::Program;
-use backstop_differ::{Columns, Rules, Tried, input_len};
+use backstop_differ::{Columns, Ran, Rules, Tried, input_len};
 use serde::Serialize;
 
 use super::DiffArgs;
@@ -24,6 +24,8 @@ pub struct Line {
     outcome: &'static str,
     /// How it differs, why it was refused, why a difference is meant, what the error is.
     detail: Option<String>,
+    /// The engines that were compared; none if nothing was.
+    engines: Vec<&'static str>,
     /// Whether the kernel was asked, or why it was not.
     linux: Option<String>,
     /// With `--libbpf`, for objects: `same`, `differs`, or why it was left out.
@@ -39,6 +41,7 @@ impl Line {
             program: program.map(str::to_owned),
             outcome: "error",
             detail: Some(text.to_owned()),
+            engines: Vec::new(),
             linux: None,
             libbpf: None,
         }
@@ -50,7 +53,10 @@ impl Line {
         let (mut outcome, mut detail) = match (tried, known) {
             (Tried::Differs(difference), _) => ("differs", Some(difference.to_string())),
             (_, Some(reason)) => ("differs, meant", Some(reason.to_owned())),
-            (Tried::Same(_), None) => ("same", None),
+            (Tried::Same(ran), None) => match unheard(&ran) {
+                Some(why) => ("error", Some(why)),
+                None => ("same", None),
+            },
             (Tried::Refused(why), None) => ("refused", Some(why)),
             (Tried::Unsupported(why), None) => ("unsupported", Some(why)),
             (Tried::PassedOver, None) => ("passed over", None),
@@ -61,8 +67,19 @@ impl Line {
             let before = detail.map(|detail| format!("{}\n", detail.trim_end())).unwrap_or_default();
             detail = Some(format!("{before}{difference}"));
         }
-        Line { input, program, outcome, detail, linux: Some(linux), libbpf: libbpf.map(|libbpf| libbpf.said) }
+        let engines = Vec::new();
+        Line { input, program, outcome, detail, engines, linux: Some(linux), libbpf: libbpf.map(|libbpf| libbpf.said) }
     }
+}
+
+/// Why engines that made the same of a program said nothing by it, if so: no run of it took place, or one of them did not.
+fn unheard(ran: &Ran) -> Option<String> {
+    if ran.observed.runs.is_empty() {
+        return Some("nothing ran: the case has no line `input:`; add one for each run".to_owned());
+    }
+    let (number, why) = ran.observed.failed()?;
+    let run = number + 1;
+    Some(format!("run {run} did not take place on any engine: {why}; of a case, mend its `input:` line {run}"))
 }
 
 /// Tells that the program at a place killed the process that compared it.
@@ -72,7 +89,8 @@ pub fn killed(args: &DiffArgs, out: &mut Out, place: Place, how: &str) -> Result
     let engine = backstop::Engine::new(backstop::Config::new());
     let object = engine.ok().and_then(|engine| engine.open_file(path).ok());
     let program = object.and_then(|object| super::walk::names(&object).into_iter().nth(place.program));
-    let line = Line { outcome: "differs", linux: None, ..Line::error(path, program.as_deref(), how) };
+    let engines = Columns::new(Rules::default()).names();
+    let line = Line { outcome: "differs", engines, ..Line::error(path, program.as_deref(), how) };
     report(out, args.json, &line)
 }
 
@@ -105,7 +123,7 @@ pub fn report(out: &mut Out, json: bool, line: &Line) -> Result {
     if json {
         out.json(line)?;
     } else {
-        let Line { input, program, outcome, detail, linux, libbpf } = line;
+        let Line { input, program, outcome, detail, linux, libbpf, .. } = line;
         let (program, linux) = (program.as_deref().unwrap_or_default(), linux.as_deref().unwrap_or_default());
         let libbpf = libbpf.as_ref().map(|said| format!("; libbpf: {said}")).unwrap_or_default();
         out.line(format_args!("{input} {program}: {outcome} (linux: {linux}{libbpf})"))?;
@@ -113,7 +131,16 @@ pub fn report(out: &mut Out, json: bool, line: &Line) -> Result {
             out.line(format_args!("    {text}"))?;
         }
     }
-    Ok(Outcome::of(line.outcome != "differs"))
+    Ok(Outcome::of(!matches!(line.outcome, "differs" | "error")))
+}
+
+/// Every engine of this build, all of which can be made here.
+fn columns(rules: Rules) -> Result<Columns> {
+    let columns = Columns::new(rules);
+    match columns.missing() {
+        Some(error) => Err(Failure::Usage(error.to_string())),
+        None => Ok(columns),
+    }
 }
 
 type Tell<'t> = dyn FnMut(Line) -> Result + 't;
@@ -126,8 +153,9 @@ fn one(args: &DiffArgs, path: &Path, comes_to: &dyn Fn(usize) -> bool, linux: &K
     if !comes_to(0) {
         return Ok(Outcome::Done);
     }
-    let answer = linux.case(&mut Columns::new(case.rules), &case);
-    tell(Line::of(path, &case.program.name, answer))
+    let mut columns = columns(case.rules)?;
+    let answer = linux.case(&mut columns, &case);
+    tell(Line { engines: columns.names(), ..Line::of(path, &case.program.name, answer) })
 }
 
 fn object(
@@ -138,7 +166,7 @@ fn object(
     linux: &Kernel,
     tell: &mut Tell<'_>,
 ) -> Result {
-    let mut columns = Columns::new(Rules { unprivileged: false, compat_linux: linux.is_asked() });
+    let mut columns = columns(Rules { unprivileged: false, compat_linux: linux.is_asked() })?;
     let opened = columns.open(bytes, &path.to_string_lossy()).map_err(Failure::input)?;
     let Some(first) = opened.first() else { return Ok(Outcome::Done) };
     let stem = stem(path);
@@ -146,13 +174,16 @@ fn object(
     for (_, name) in wanted(args, path, first)?.filter(|(n, _)| comes_to(*n)) {
         let inputs = |program: &Program| {
             let len = input_len(program);
-            vec![vec![0; len], (0..len).map(|n| (n * 37 + 11) as u8).collect()]
+            let bytes: Vec<u8> = (0..len).map(|n| (n * 37 + 11) as u8).collect();
+            // The kernel may run it on another processor the next time.
+            let once = linux.is_asked() && program.maps.iter().any(|map| map.kind.info().per_cpu);
+            if once { vec![bytes] } else { vec![vec![0; len], bytes] }
         };
         let mut answer = linux.object(&mut columns, &opened, &name, &inputs);
         if args.libbpf {
             answer.libbpf = Some(linux.libbpf(&opened, bytes, &stem, &name));
         }
-        outcome = outcome.and(tell(Line::of(path, &name, answer))?);
+        outcome = outcome.and(tell(Line { engines: columns.names(), ..Line::of(path, &name, answer) })?);
     }
     Ok(outcome)
 }

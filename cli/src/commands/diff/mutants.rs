@@ -72,6 +72,9 @@ pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
     let raise = interrupt.clone();
     let walk = Walk::new(args, move || raise.raise())?;
     let mut mutator = Mutator::new();
+    if let Some(error) = mutator.missing() {
+        return Err(Failure::Usage(error.to_string()));
+    }
     if args.behind.is_none() {
         note(format_args!("seed {}, engines {}", settings.seed, mutator.columns().join(", ")));
     }
@@ -160,6 +163,11 @@ fn programs(args: &DiffArgs, path: &Path) -> Result<Vec<(usize, Linked)>> {
     Ok(wanted(args, path, &object)?.map(link).collect())
 }
 
+/// A word of a command line, as a shell takes it.
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
+}
+
 /// The mutants of one program.
 struct Of<'a> {
     args: &'a DiffArgs,
@@ -190,6 +198,10 @@ impl Of<'_> {
             let difference = match mutator.attempt(&case) {
                 Tried::Refused(_) | Tried::Unsupported(_) => continue,
                 Tried::PassedOver => {
+                    passed_over += 1;
+                    continue;
+                }
+                Tried::Same(ran) if ran.observed.failed().is_some() => {
                     passed_over += 1;
                     continue;
                 }
@@ -231,7 +243,10 @@ impl Of<'_> {
             Made {
                 what: format!("{path} {program}: mutant"),
                 file: format!("mutant-{stem}-{}-{seed}", name(program)),
-                again: [format!("backstop diff {path} --program {program} --mutate 1 --seed {seed}"), String::new()],
+                again: [
+                    format!("backstop diff {} --mutate 1 --seed {seed}", quoted(&format!("--program={program}"))),
+                    format!("-- {}", quoted(&path)),
+                ],
             },
         )
     }
@@ -329,13 +344,32 @@ mod tests {
         assert!(name.starts_with("mutant-isa_v4-") && name.ends_with("-3-5.case"), "{name}");
         let text = fs::read_to_string(file.path()).expect("the file");
         let again = text.lines().next().and_then(|line| line.strip_prefix("// backstop diff ")).expect("a command");
-        let again = args(&again.split_whitespace().collect::<Vec<_>>());
+        let again = shlex::split(again).expect("words");
+        let again = args(&again.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!((again.mutate, again.seed, again.first), (Some(1), Some(3), Some(5)));
         let all = programs(&again, &again.inputs[0]).expect("programs");
         let [(0, Ok(program))] = all.as_slice() else { panic!("another program") };
         let case: Case = text.parse().expect("a case");
         assert_eq!(case.program.slots, Mutator::mutant(program, 3, 5).program.slots);
         assert!(text.contains("killed process") && text.contains("it died"), "{text}");
+    }
+
+    #[test]
+    fn the_command_that_makes_one_again_is_quoted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, object) = ("-it's a $(path).o", object("isa_v4.bpf.o"));
+        let args = args(&["--mutate", "1", "--save", &folder.path().display().to_string(), "--", path]);
+        let linked = programs(&args, Path::new(&object)).expect("programs").remove(0).1;
+        let Ok(program) = linked else { panic!("it does not link") };
+        let settings = Settings { seed: 1, first: 0, count: 1 };
+        let saved = Of { args: &args, settings: &settings, path: Path::new(path), program: &program }.saved();
+        let difference = Difference::killed("it died".to_owned(), None);
+        saved.keep(&Finding { number: 7, difference, case: Mutator::mutant(&program, 1, 7), reduced: None });
+        let text = fs::read_to_string(saved.path(7)).expect("the file");
+        let words = shlex::split(text.lines().next().expect("a line")).expect("words");
+        let again = self::args(&words.iter().skip(3).map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(again.inputs, [Path::new(path)]);
+        assert_eq!((again.program.as_deref(), again.first), (Some(program.name.as_str()), Some(7)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backstop_differ::{Finding, Judgement, Report};
+use backstop_differ::{Columns, Finding, Judgement, Report, Rules};
 use serde::Serialize;
 
 use super::saved::Files;
@@ -64,6 +64,8 @@ pub fn print_finding(out: &mut Out, which: &str, finding: &Finding, saved: &File
 #[derive(Serialize)]
 pub struct Line<'a> {
     seed: u64,
+    /// The engines that were compared.
+    engines: Vec<&'static str>,
     programs: u64,
     taken: u64,
     passed_over: u64,
@@ -127,6 +129,8 @@ impl<'a> Line<'a> {
         let judgement = report.coverage.judge();
         Line {
             seed,
+            // A session is over all that this build has, or there is none.
+            engines: Columns::new(Rules::default()).names(),
             programs: report.programs(),
             taken: report.coverage.taken().saturating_add(report.for_linux.taken()),
             passed_over: report.passed_over,
