@@ -415,6 +415,32 @@ fn the_process_that_compares_ends_with_its_parent() {
     assert_eq!(err.map_while(Result::ok).count(), 0);
 }
 
+/// A process that is stopped is as deaf as one in an endless loop.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_makes_no_progress_is_ended() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    if !TWO_ENGINES {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    command.args(["diff", "--seed", "1", "--linux", "0", "--threads", "1", "--count", "100000000"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut err = BufReader::new(child.stderr.take().expect("standard error"));
+    let mut text = String::new();
+    err.read_line(&mut text).expect("a line");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    kill("STOP", &child_of(child.id()));
+    kill("INT", &child.id().to_string());
+    err.read_to_string(&mut text).expect("text");
+    // Its program ends well alone, so that it is no finding.
+    assert_eq!(child.wait().expect("an end").code(), Some(3), "{text}");
+    assert!(text.contains("made no progress for 10 s and was ended at program ["), "{text}");
+    assert!(text.contains("which alone ends in time"), "{text}");
+}
+
 #[test]
 fn what_contradicts_itself_is_a_wrong_command_line() {
     backstop(&["diff", "--seed", "1", &object("throw.bpf.o")]).ends(2).complains("--mutate N");

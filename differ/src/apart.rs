@@ -12,7 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::case::Case;
 use crate::column::{Columns, Rules};
@@ -60,6 +60,18 @@ impl Journal {
         }
         // As above.
         let _ = self.0.write_all_at(entries.map(u64::to_ne_bytes).as_flattened(), 0);
+    }
+
+    /// Nothing is tried any more: what follows may take as long as it likes.
+    pub fn tries_no_more(&self) {
+        // As above.
+        let _ = self.0.set_len(0);
+    }
+
+    /// When something was noted last; `None` while nothing is being tried.
+    pub fn last(path: &Path) -> Option<SystemTime> {
+        let metadata = std::fs::metadata(path).ok()?;
+        metadata.modified().ok().filter(|_| metadata.len() > 0)
     }
 
     /// What was being tried when the process ended: by each thread, or the numbers that name it.
@@ -213,6 +225,24 @@ impl<'c> Apart<'c> {
                 Ok(Some(Difference::killed(how, deadly)))
             }
         }
+    }
+
+    /// A difference if the case does not end in the time that a child has for an answer. Each engine is tried alone then, to name the one.
+    ///
+    /// # Errors
+    /// No child can be started.
+    pub fn endless(&mut self, case: &Case, engines: &[&str]) -> io::Result<Option<Difference>> {
+        if !matches!(self.ask(case, "")?, Answer::Late) {
+            return Ok(None);
+        }
+        let mut which = None;
+        for engine in engines {
+            if let Answer::Late = self.ask(case, engine)? {
+                which = Some(*engine);
+                break;
+            }
+        }
+        Ok(Some(Difference::killed(format!("it does not end within {} s", PATIENCE.as_secs()), which)))
     }
 
     /// The smallest case that still kills, or differs, like this one. `None` if it does nothing of the kind when it is tried again.

@@ -101,7 +101,7 @@ pub trait Watch: Sync {
         false
     }
 
-    /// A thread (from 0) is about to try a program.
+    /// A thread (from 0) is about to try a program, or a smaller one in the place of it.
     fn tries(&self, _thread: usize, _number: u64) {}
 
     /// Columns differ on a program. It is not reduced yet, and may never be: what is to be kept must be kept now.
@@ -414,16 +414,18 @@ impl<'s, 'm> Worker<'s, 'm> {
             self.shared.stop.store(true, Ordering::Relaxed);
         }
         if self.session.settings.reduce {
-            finding.reduced = self.reduced(&finding.case);
+            finding.reduced = self.reduced(number, &finding.case);
             self.shared.watch.reduced(&finding);
         }
         self.report.findings.push(finding);
     }
 
-    fn reduced(&mut self, case: &Case) -> Option<Reduced> {
+    fn reduced(&mut self, number: u64, case: &Case) -> Option<Reduced> {
         let shared = self.shared;
         let stop = || shared.halt.load(Ordering::Relaxed);
         let mut test = |program: &Program, inputs: &[Vec<u8>]| {
+            // A sign of life for who waits.
+            shared.watch.tries(self.thread, number);
             let Tried::Differs(difference) = self.attempt(program, inputs, case.rules) else { return None };
             let runs = !matches!(difference.what, What::Verdict | What::Panic);
             // Parts of a program that computes with nothing but numbers may return addresses, or what nobody wrote.

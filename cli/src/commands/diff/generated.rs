@@ -41,6 +41,10 @@ pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
         notes,
     };
     let report = session.run(&follow);
+    #[cfg(unix)]
+    if let Some(notes) = &follow.notes {
+        notes.tries_no_more();
+    }
     follow.bar.finish_and_clear();
     let interrupted = follow.interrupt.came();
     if interrupted {

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backstop_differ::{Apart, Case, Finding, Journal, Report, Session, Settings, What, by_itself, killed, serve};
 
@@ -23,6 +23,12 @@ use crate::output::{Out, note};
 
 /// How often it is looked whether the child has ended.
 const TICK: Duration = Duration::from_millis(20);
+/// A generated program's proof, runs and the kernel's answer take far less together.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For a mutant, which may come of a large program.
+const PATIENCE_OF_MUTANTS: Duration = Duration::from_secs(600);
+/// When an end is asked for, or --time is over.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// Runs the comparison in a child.
 pub fn diff(args: &DiffArgs, out: &mut Out) -> Result {
@@ -60,16 +66,18 @@ fn of_generated(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
     let linux = args.linux.is_none().then(|| ["--linux".to_owned(), settings.linux.to_string()]);
     let own: Vec<String> = seed.into_iter().chain(linux).flatten().collect();
     let interrupt = Interrupt::listen().map_err(|error| cannot(&error))?;
-    let ended = run(&own, journal, &interrupt).map_err(|error| cannot(&error))?;
-    let Some(how) = killed(ended) else { return said(ended) };
+    let watched = Watched { journal, patience: Some(PATIENCE), time: settings.time };
+    let End { status, stuck } = run(&own, &watched, &interrupt).map_err(|error| cannot(&error))?;
+    let Some(how) = told(status, stuck) else { return said(status) };
     note(format_args!("error: {how}; trying again what it was at"));
     let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
-    let found = find(args, &settings, &numbers, &interrupt)?;
+    let found = find(args, &settings, &numbers, stuck.is_some(), &interrupt)?;
     if found.0.is_empty() {
         let shown = if numbers.is_empty() { "no program".to_owned() } else { format!("program {numbers:?}") };
         return Err(Failure::Defect(format!(
-            "{how} at {shown} of seed {}, which does not kill one alone; `--isolate=false` repeats it in one process",
-            settings.seed
+            "{how} at {shown} of seed {}, which alone {}; `--isolate=false` repeats it in one process",
+            settings.seed,
+            if stuck.is_some() { "ends in time" } else { "does not kill one" },
         )));
     }
     let (findings, saved) = found;
@@ -87,6 +95,7 @@ fn find(
     args: &DiffArgs,
     settings: &Settings,
     numbers: &[u64],
+    stuck: bool,
     interrupt: &Interrupt,
 ) -> Result<(Vec<Finding>, super::saved::Files)> {
     // Programs are only generated here, so that Linux need not be asked.
@@ -97,10 +106,17 @@ fn find(
     let mut findings = Vec::new();
     for number in numbers {
         let case: Case = session.case(*number);
-        let Some(difference) = apart.attempt(&case, engines).map_err(|error| cannot(&error))? else { continue };
+        let endless = if stuck { apart.endless(&case, engines).map_err(|error| cannot(&error))? } else { None };
+        // Each test of a reduction would last as long as one waits.
+        let reduce = args.reduce && endless.is_none();
+        let difference = match endless {
+            Some(difference) => Some(difference),
+            None => apart.attempt(&case, engines).map_err(|error| cannot(&error))?,
+        };
+        let Some(difference) = difference else { continue };
         let mut finding = Finding { number: *number, difference, case, reduced: None };
         note(saved.keep(&finding));
-        if args.reduce {
+        if reduce {
             let reduced = apart.reduce(&finding.case, engines, &|| interrupt.came());
             finding.reduced = reduced.map_err(|error| cannot(&error))?;
             saved.keep(&finding);
@@ -126,7 +142,9 @@ fn of_inputs(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
         Some(place) => inputs::killed(args, out, Place::of(*place), how),
         None => Ok(Outcome::Refused),
     };
-    one_behind_another(&[], journal, &Interrupt::default(), out, tell)
+    // Each program is told at once, and a signal ends the process: a large one may take very long.
+    let watched = Watched { journal, patience: None, time: None };
+    one_behind_another(&[], &watched, &Interrupt::default(), out, tell)
 }
 
 /// A mutant that kills the child is tried alone, reduced and told; the next are those of the next program.
@@ -155,7 +173,8 @@ fn of_mutants(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
         };
         mutants::killed(args, &settings, out, numbers, how, &reduce)
     };
-    one_behind_another(own, journal, &interrupt, out, tell)
+    let watched = Watched { journal, patience: Some(PATIENCE_OF_MUTANTS), time: None };
+    one_behind_another(own, &watched, &interrupt, out, tell)
 }
 
 /// Who is told what the child was at that was killed, and how it was.
@@ -164,7 +183,7 @@ type Tell<'t> = dyn FnMut(&[u64], &str, &mut Out) -> Result + 't;
 /// Another child goes on behind each program that killed one.
 fn one_behind_another(
     own: &[String],
-    journal: &Path,
+    watched: &Watched<'_>,
     interrupt: &Interrupt,
     out: &mut Out,
     tell: &mut Tell<'_>,
@@ -174,12 +193,12 @@ fn one_behind_another(
     loop {
         let place = behind.iter().flat_map(|n| ["--behind".to_owned(), n.to_string()]);
         let own: Vec<String> = own.iter().cloned().chain(place).collect();
-        let ended = run(&own, journal, interrupt).map_err(|error| cannot(&error))?;
-        let Some(how) = killed(ended) else { return said(ended).map(|last| outcome.and(last)) };
-        if !by_itself(ended) {
+        let End { status, stuck } = run(&own, watched, interrupt).map_err(|error| cannot(&error))?;
+        let Some(how) = told(status, stuck) else { return said(status).map(|last| outcome.and(last)) };
+        if stuck.is_none() && !by_itself(status) {
             return Err(Failure::input(format_args!("{how}, which no program does: somebody else ended it")));
         }
-        let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
+        let numbers = Journal::read(watched.journal).map_err(|error| cannot(&error))?;
         // Each child comes further than the one before it, so that there is an end.
         let Some(place) = numbers.first().copied().filter(|place| behind.is_none_or(|behind| *place > behind)) else {
             return Err(Failure::Defect(format!("{how} before any program was tried")));
@@ -201,19 +220,60 @@ fn said(ended: ExitStatus) -> Result {
     }
 }
 
-/// Runs this command again as a child, to its end.
-fn run(own: &[String], journal: &Path, interrupt: &Interrupt) -> io::Result<ExitStatus> {
+/// By what a parent sees that its child goes on.
+struct Watched<'j> {
+    journal: &'j Path,
+    /// So long it may be at one thing; `None` for ever, until it is asked to end.
+    patience: Option<Duration>,
+    /// When it is to end by itself.
+    time: Option<Duration>,
+}
+
+/// How a child ended.
+struct End {
+    status: ExitStatus,
+    /// It was killed because it was at one thing for so long.
+    stuck: Option<Duration>,
+}
+
+/// How a child was killed, if it was.
+fn told(status: ExitStatus, stuck: Option<Duration>) -> Option<String> {
+    match stuck {
+        Some(time) => Some(format!("the process made no progress for {} s and was ended", time.as_secs())),
+        None => killed(status),
+    }
+}
+
+/// Runs this command again as a child, to its end, or until it makes no progress: a compiled loop without an end hears no signal but SIGKILL.
+fn run(own: &[String], watched: &Watched<'_>, interrupt: &Interrupt) -> io::Result<End> {
+    let journal = watched.journal;
     let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("diff").args(own).arg("--journal").arg(journal).args(arguments).stdin(Stdio::piped());
     command.process_group(0);
     let mut child = Ended(command.spawn()?);
+    let begun = Instant::now();
+    let mut ending = None;
+    let mut noted = (None, begun);
     loop {
         if let Some(status) = child.0.try_wait()? {
-            return Ok(status);
+            return Ok(End { status, stuck: None });
         }
         if interrupt.came() {
             drop(child.0.stdin.take());
+        }
+        if ending.is_none() && (interrupt.came() || watched.time.is_some_and(|time| begun.elapsed() >= time)) {
+            ending = Some(Instant::now());
+        }
+        let last = Journal::last(journal);
+        if last.is_none() || last != noted.0 {
+            noted = (last, Instant::now());
+        }
+        let since = ending.map_or(noted.1, |ending| noted.1.max(ending));
+        let patience = if ending.is_some() { Some(ENDING) } else { watched.patience };
+        if let Some(patience) = patience.filter(|patience| since.elapsed() >= *patience) {
+            child.0.kill()?;
+            return Ok(End { status: child.0.wait()?, stuck: Some(patience) });
         }
         std::thread::sleep(TICK);
     }
@@ -265,6 +325,11 @@ impl Notes {
     /// A thread is about to try a program.
     pub fn tries(&self, thread: usize, number: u64) {
         self.0.tries(thread, number);
+    }
+
+    /// What is left to do is to tell.
+    pub fn tries_no_more(&self) {
+        self.0.tries_no_more();
     }
 
     /// The one thread is about to try what these numbers name.
