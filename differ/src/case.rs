@@ -7,7 +7,10 @@
 //! | `type: xdp` | program type |
 //! | `memory: 64` | for `raw_mem`, bytes of the memory |
 //! | `rules: compat-linux` | judged as Linux does, and put before Linux too, where that is permitted |
-//! | `map: NAME KIND KEY_SIZE VALUE_SIZE ENTRIES [flags=N] [frozen=HEX]` | a map, by index in the order of the lines |
+//! | `rules: unprivileged` | judged as for users without privileges |
+//! | `attach: xdp_devmap` | attach type, by Linux's name |
+//! | `sleepable: true` | whether it may sleep, if that is not the type's usual |
+//! | `map: NAME KIND KEY_SIZE VALUE_SIZE ENTRIES [flags=N] [frozen=HEX] [data=HEX]` | a map, by index in the order of the lines; its first content |
 //! | `kfunc: NAME` | a kfunc, by index in the order of the lines |
 //! | `func: SLOT ROLE ARGS` | a function's first slot, `main`, `static`, `global` or `exception`, and its number of arguments |
 //! | `input: HEX` | packet, memory, context or arguments of one run |
@@ -19,7 +22,9 @@ use std::sync::Arc;
 
 use backstop::btf::{Linkage, Type};
 use backstop::isa::{assemble, disassemble};
-use backstop::model::{BuiltinKfunc, MAP_F_RDONLY_PROG, MapKind, MapSpec, ProgKind, ProgType, Program, kfuncs};
+use backstop::model::{
+    AttachType, BuiltinKfunc, MAP_F_RDONLY_PROG, MapKind, MapSpec, ProgKind, ProgType, Program, kfuncs,
+};
 
 use crate::column::Rules;
 use crate::generate::{Role, Signature, host, signatures};
@@ -110,13 +115,23 @@ impl std::fmt::Display for Case {
         if self.rules.compat_linux {
             writeln!(f, "rules: compat-linux")?;
         }
+        if self.rules.unprivileged {
+            writeln!(f, "rules: unprivileged")?;
+        }
+        if let Some(name) = kind.attach.name() {
+            writeln!(f, "attach: {name}")?;
+        }
+        if kind.sleepable != ProgKind::new(kind.ty).sleepable {
+            writeln!(f, "sleepable: {}", kind.sleepable)?;
+        }
         for map in &self.program.maps {
             let (name, kind) = (&map.name, map.kind.name());
             write!(f, "map: {name} {kind} {} {} {}", map.key_size, map.value_size, map.max_entries)?;
-            match &map.initial {
-                Some(initial) if map.frozen => write!(f, " frozen={}", hex(initial))?,
-                _ if map.flags != 0 => write!(f, " flags={}", map.flags)?,
-                _ => {}
+            if map.flags & !(if map.frozen { MAP_F_RDONLY_PROG } else { 0 }) != 0 {
+                write!(f, " flags={}", map.flags)?;
+            }
+            if let Some(initial) = &map.initial {
+                write!(f, " {}={}", if map.frozen { "frozen" } else { "data" }, hex(initial))?;
             }
             writeln!(f)?;
         }
@@ -159,6 +174,8 @@ impl std::str::FromStr for Case {
         let slots = assemble(code).map_err(|error| CaseError::Code(error.to_string()))?;
         let mut kind = parts.kind.ok_or(CaseError::Line { line: 1, what: "there is no `type:`".to_owned() })?;
         kind.memory_len = parts.memory.unwrap_or(kind.memory_len);
+        kind.attach = parts.attach;
+        kind.sleepable = parts.sleepable.unwrap_or(kind.sleepable);
         let program = Program {
             name: "generated".to_owned(),
             section: String::new(),
@@ -181,6 +198,8 @@ impl std::str::FromStr for Case {
 struct Parts {
     kind: Option<ProgKind>,
     memory: Option<u32>,
+    attach: AttachType,
+    sleepable: Option<bool>,
     rules: Rules,
     maps: Vec<Arc<MapSpec>>,
     kfuncs: Vec<Arc<backstop::model::Kfunc>>,
@@ -204,6 +223,9 @@ impl Parts {
             }
             "memory" => self.memory = Some(number(value)?),
             "rules" if value == "compat-linux" => self.rules.compat_linux = true,
+            "rules" if value == "unprivileged" => self.rules.unprivileged = true,
+            "attach" => self.attach = attach(value)?,
+            "sleepable" => self.sleepable = Some(value.parse().map_err(|_| "want `true` or `false`")?),
             "map" => self.maps.push(Arc::new(map(value)?)),
             "kfunc" => {
                 let builtin = BuiltinKfunc::by_name(value).ok_or_else(|| format!("no kfunc `{value}`"))?;
@@ -219,6 +241,29 @@ impl Parts {
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is no number that fits"))
+}
+
+fn attach(name: &str) -> Result<AttachType, String> {
+    use AttachType::{
+        CgroupInetEgress, CgroupInetIngress, KprobeMulti, KprobeSession, Other, TraceFentry, TraceFexit, TraceIter,
+        TraceModifyReturn, TraceRawTp, UprobeMulti, XdpCpumap, XdpDevmap,
+    };
+    let known = [
+        CgroupInetIngress,
+        CgroupInetEgress,
+        XdpDevmap,
+        XdpCpumap,
+        TraceIter,
+        TraceFentry,
+        TraceFexit,
+        TraceModifyReturn,
+        TraceRawTp,
+        KprobeMulti,
+        UprobeMulti,
+        KprobeSession,
+    ];
+    let mut all = known.into_iter().chain((0..=255).map(Other));
+    all.find(|attach| attach.name() == Some(name)).ok_or_else(|| format!("no attach type `{name}`"))
 }
 
 fn function(line: &str) -> Result<Signature, String> {
@@ -250,7 +295,8 @@ fn map(line: &str) -> Result<MapSpec, String> {
                 map.flags |= MAP_F_RDONLY_PROG;
                 map.frozen = true;
             }
-            _ => return Err(format!("`{option}` is no option; there are `flags=N` and `frozen=HEX`")),
+            Some(("data", content)) => map.initial = Some(bytes(content)?.into()),
+            _ => return Err(format!("`{option}` is no option; there are `flags=N`, `frozen=HEX` and `data=HEX`")),
         }
     }
     Ok(map)
@@ -259,6 +305,21 @@ fn map(line: &str) -> Result<MapSpec, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_decides_the_result_is_kept() {
+        let text = "type: tracing\nrules: unprivileged\nattach: trace_fexit\nsleepable: true\nmap: .data array 4 4 1 flags=1024 data=01020304\n\
+                    map: .rodata array 4 4 1 frozen=0a0b0c0d\ncode:\nr0 = 1\nexit\n";
+        let case: Case = text.parse().expect("a case");
+        assert!(case.rules.unprivileged && case.program.kind.sleepable);
+        assert_eq!(case.program.kind.attach, AttachType::TraceFexit);
+        let [data, rodata] = case.program.maps.as_slice() else { panic!("two maps") };
+        assert_eq!((data.initial.as_deref(), data.frozen, data.flags), (Some(&[1, 2, 3, 4][..]), false, 1024));
+        assert_eq!((rodata.initial.as_deref(), rodata.frozen), (Some(&[10, 11, 12, 13][..]), true));
+        let again: Case = case.to_string().parse().expect("the same case");
+        assert_eq!((again.rules, &again.program.kind), (case.rules, &case.program.kind));
+        assert_eq!(again.to_string(), case.to_string());
+    }
 
     #[test]
     fn lines_may_end_as_other_systems_do() {
