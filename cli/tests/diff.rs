@@ -491,6 +491,7 @@ fn a_killed_process_is_told_with_what_it_was_at() {
     // Nobody's program did it: that is a defect of the comparison itself, and no finding.
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("killed by signal 8 (SIGFPE) at program ["), "{text}");
+    assert!(text.contains("what it found before is in ., as diff-1-NUMBER.case"), "{text}");
     let line: Value = serde_json::from_slice(&output.stdout).expect("one object");
     assert!(line["error"].as_str().is_some_and(|error| error.contains("SIGFPE")), "{line}");
 }

@@ -70,6 +70,12 @@ fn of_generated(args: &DiffArgs, journal: &Path, out: &mut Out) -> Result {
     let End { status, stuck } = run(&own, &watched, &interrupt).map_err(|error| cannot(&error))?;
     let Some(how) = told(status, stuck) else { return said(status) };
     note(format_args!("error: {how}; trying again what it was at"));
+    // The counts were in its memory alone.
+    note(format_args!(
+        "what it counted is lost to the report; what it found before is in {}, as diff-{}-NUMBER.case",
+        args.save.display(),
+        settings.seed
+    ));
     let numbers = Journal::read(journal).map_err(|error| cannot(&error))?;
     let found = find(args, &settings, &numbers, stuck.is_some(), &interrupt)?;
     if found.0.is_empty() {
