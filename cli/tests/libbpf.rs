@@ -35,7 +35,7 @@ fn libbpf_links_as_backstop_does() {
     for (object, program) in [
         ("throw_tail.bpf.o", "main_to_callback"),
         ("maps_inner.bpf.o", "array_of_maps"),
-        ("throw.bpf.o", "throw_2"),
+        ("throw.bpf.o", "mixed_deep"),
         ("many.bpf.o", "weak_kfunc_present"),
         ("many.bpf.o", "weak_kfunc_absent"),
     ] {
