@@ -270,6 +270,7 @@ reasons! {
     MapKeyNoMap {} Call "invalid map_ptr to access map->key";
     CallbackMap {} Map "callback function not allowed for map";
     MustBeReferenced { reg: u8 } Held "R{reg} must be referenced when passed to release function";
+    TwoReferenced { reg: u8, id: u32, other: u32 } Held "more than one arg with ref_obj_id R{reg} {id} {other}";
     ZeroOffsetRelease { reg: u8 } Held "R{reg} must have zero offset when passed to release func or trusted arg to kfunc";
     HelperNotAcquired { name: String, id: i32 } Held "func {name}#{id} reference has not been acquired before";
     NotScalar { reg: u8 } Call "R{reg} is not a scalar";

@@ -239,6 +239,10 @@ impl Verifier<'_> {
             meta.release = Some(r);
         }
         if reg.ref_id != 0 && arg != ArgKind::KptrField {
+            // A helper's result and what it releases hang on one reference.
+            if meta.ref_id != 0 {
+                return Reason::TwoReferenced { reg: r.index() as u8, id: reg.ref_id, other: meta.ref_id }.fail();
+            }
             meta.ref_id = reg.ref_id;
         }
         self.check_arg_content(proto, arg, n, r, &reg, meta)
