@@ -15,6 +15,7 @@ pub use known::{KNOWN, Known, Side};
 #[cfg(feature = "libbpf")]
 pub use libbpf::ThroughLibbpf;
 
+use backstop::isa::{Instr, decode};
 use backstop::model::{MapKind, ProgType, Program};
 use backstop::{Linker, Object, Packet};
 use backstop_referee::{Referee, TestRun, Unavailable};
@@ -109,7 +110,11 @@ impl Linux {
         };
         let load = || Kernel::new(&self.referee).load(object, &linker, &linked, &guard);
         let inputs = inputs(&linked);
-        if linked.maps.iter().any(|map| map.kind.info().per_cpu) && inputs.len() > 1 {
+        let per_cpu = linked.maps.iter().any(|map| map.kind.info().per_cpu);
+        if per_cpu && tells_processor(&linked) {
+            return TriedLinux { linux: "left out: it tells which processor it runs on".to_owned(), ..tried.into() };
+        }
+        if per_cpu && inputs.len() > 1 {
             return TriedLinux { linux: "left out: runs may be on several processors".to_owned(), ..tried.into() };
         }
         let theirs = self.make(&linked, matches!(tried, Tried::Same(_)), &inputs, &load);
@@ -223,4 +228,9 @@ fn difference(program: &Program, ours: &Observed, theirs: &Observed) -> Option<(
         }
     }
     None
+}
+
+/// Calls `bpf_get_smp_processor_id`, whose answer is another for each run.
+fn tells_processor(program: &Program) -> bool {
+    (0..program.slots.len()).any(|slot| matches!(decode(&program.slots, slot), Ok(Instr::CallHelper { id: 8 })))
 }
